@@ -1,0 +1,3 @@
+from prontosync.cli.main import run
+
+run()

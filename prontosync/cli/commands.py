@@ -1,0 +1,27 @@
+"""The one table of commands: what ``prontosync --help`` lists, and where each command lives.
+
+A name leads to a module that is imported only when its command is used; that keeps start-up fast. The summary here is
+the command's only one: help, man pages and docs take it from this table.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+SECTIONS: tuple[str, ...] = ("start", "work", "share", "come together", "look", "plumbing", "help")
+
+
+class Entry(NamedTuple):
+    """``module`` is below ``prontosync.cli``; ``attribute`` is the command object in it."""
+
+    module: str
+    attribute: str
+    summary: str
+    section: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "help": Entry("help", "help_command", "show how a command is used", "help"),
+    "completion": Entry("help", "completion", "print the completion script of a shell", "help"),
+    "version": Entry("help", "version", "print the version", "help"),
+}

@@ -1,0 +1,146 @@
+"""One locked-down DuckDB connection: no extensions, no files but those allowed, no settings changed afterwards."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from prontosync.errors import NoSpace, UsageError
+
+DEFAULT_MEMORY = "1GB"
+
+
+class QueryError(UsageError):
+    """A query that DuckDB does not accept, or that the lock-down refuses."""
+
+    id = "query"
+
+
+class EngineFull(NoSpace):
+    """The sort or join did not fit in memory and the temporary folder."""
+
+    id = "engine-full"
+
+
+class Engine:
+    """A connection for one command. ``readable`` folders may be read by ``read_parquet``; nothing may be written.
+
+    ``memory`` bounds DuckDB's buffers; what does not fit is spilled to ``spill`` (None: never).
+    """
+
+    def __init__(
+        self, readable: Sequence[Path] = (), spill: Path | None = None, memory: str = DEFAULT_MEMORY, threads: int = 2
+    ) -> None:
+        self._con = duckdb.connect(":memory:")
+        self._names = itertools.count()
+        self._lock_down(readable, spill, memory, threads)
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._con.close()
+
+    def table(self, query: str, params: Sequence[Any] = (), **relations: Any) -> pa.Table:
+        """The rows of a query as one Arrow table. ``relations`` are Arrow tables or readers, by the name the query uses."""
+        with self._registered(relations), _translated():
+            return _plain(self._con.sql(query, params=list(params) or None)).to_arrow_table()
+
+    def reader(self, query: str, rows: int, **relations: Any) -> Iterator[pa.RecordBatch]:
+        """The rows of a query in batches of at most ``rows``; the connection is taken until the iterator is closed."""
+        with self._registered(relations), _translated():
+            stream = self._con.sql(query).to_arrow_reader(rows)
+            try:
+                while (batch := _next(stream)) is not None:
+                    yield batch
+            finally:
+                stream.close()
+
+    def rows(self, query: str, params: Sequence[Any] = (), **relations: Any) -> list[tuple[Any, ...]]:
+        """The rows of a query as Python tuples, for few rows."""
+        # Through Arrow, because DuckDB's own conversion of zoned timestamps wants the package pytz.
+        table = self.table(query, params, **relations)
+        return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+    def execute(self, query: str, params: Sequence[Any] = ()) -> None:
+        with _translated():
+            self._con.execute(query, list(params) or None)
+
+    def register(self, name: str, relation: Any) -> None:
+        """Make an Arrow table visible under a name until the engine is closed."""
+        self._con.register(name, relation)
+
+    def fresh_name(self) -> str:
+        """A relation name that nothing else uses."""
+        return f"_ps_r{next(self._names)}"
+
+    @contextmanager
+    def _registered(self, relations: dict[str, Any]) -> Iterator[None]:
+        for name, relation in relations.items():
+            self._con.register(name, relation)
+        try:
+            yield
+        finally:
+            for name in relations:
+                self._con.unregister(name)
+
+    def _lock_down(self, readable: Sequence[Path], spill: Path | None, memory: str, threads: int) -> None:
+        settings: dict[str, Any] = {
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "memory_limit": memory,
+            "threads": threads,
+            "TimeZone": "UTC",
+            "temp_directory": str(spill) if spill else "",
+            "allowed_directories": [str(folder.resolve()) for folder in readable],
+        }
+        for name, value in settings.items():
+            self._con.execute(f"SET {name} = $1", [value])
+        self._con.execute("SET enable_external_access = false")
+        self._con.execute("SET lock_configuration = true")
+
+
+def quoted(name: str) -> str:
+    """An identifier as SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _plain(relation: duckdb.DuckDBPyRelation | None) -> duckdb.DuckDBPyRelation:
+    if relation is None:
+        raise QueryError("the query gives no rows", "ask with SELECT")
+    return relation
+
+
+def _next(stream: pa.RecordBatchReader) -> pa.RecordBatch | None:
+    try:
+        return stream.read_next_batch()
+    except StopIteration:
+        return None
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise EngineFull(f"not enough memory or temporary space: {_first_line(error)}") from error
+    except duckdb.Error as error:
+        raise QueryError(_first_line(error)) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

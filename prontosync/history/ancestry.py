@@ -1,0 +1,151 @@
+"""Who descends from whom. Walks stay near the tips: every commit has a depth, kept in a local cache.
+
+A parent that is not the first, and not here, is a *boundary*: a fetch of one branch does not bring the commits of the others
+that were merged into it (``docs/format.md``, Commits).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from prontosync.disk import files
+from prontosync.errors import Damaged
+from prontosync.history.commits import Commits
+from prontosync.model.ids import ObjectId
+
+_OURS, _THEIRS, _STALE = 1, 2, 4
+_BOTH = _OURS | _THEIRS
+_RECORD = 36
+
+
+class CyclicHistory(Damaged):
+    id = "cyclic-history"
+
+
+class Ancestry:
+    """Questions about the graph of commits. ``cache`` is a file of depths; None keeps them in memory only."""
+
+    def __init__(self, commits: Commits, cache: Path | None = None) -> None:
+        self.commits = commits
+        self._cache = cache
+        self._depths: dict[ObjectId, int] = {}
+        self._stored = 0
+        self._load()
+
+    def parents(self, commit: ObjectId) -> tuple[ObjectId, ...]:
+        """The parents that are here; boundaries are left out."""
+        parents = self.commits.read(commit).parents
+        return tuple(p.commit for i, p in enumerate(parents) if i == 0 or self.commits.has(p.commit))
+
+    def boundaries(self, commit: ObjectId) -> tuple[ObjectId, ...]:
+        """The parents that are not here."""
+        here = set(self.parents(commit))
+        return tuple(p.commit for p in self.commits.read(commit).parents if p.commit not in here)
+
+    def depth(self, commit: ObjectId) -> int:
+        """The length of the longest line to a root, in commits. Raises CyclicHistory."""
+        if commit not in self._depths:
+            self._measure(commit)
+        return self._depths[commit]
+
+    def first_parents(self, commit: ObjectId) -> Iterator[ObjectId]:
+        """The commit and its first parents, newest first."""
+        walked: ObjectId | None = commit
+        while walked is not None:
+            yield walked
+            parents = self.commits.read(walked).parents
+            walked = parents[0].commit if parents else None
+
+    def is_ancestor(self, older: ObjectId, newer: ObjectId) -> bool:
+        """Whether ``newer`` descends from ``older``, or is it."""
+        return older == newer or older in self.merge_bases([newer], older)
+
+    def merge_bases(self, ours: Sequence[ObjectId], theirs: ObjectId) -> list[ObjectId]:
+        """The newest common ancestors: commits that descend into none of the other common ones."""
+        flags = self._paint(ours, [theirs])
+        return sorted(c for c, f in flags.items() if f & _BOTH == _BOTH and not f & _STALE)
+
+    def only_in(self, theirs: Iterable[ObjectId], ours: Iterable[ObjectId]) -> list[ObjectId]:
+        """Commits reachable from ``theirs`` and not from ``ours``, oldest first."""
+        flags = self._paint(list(ours), list(theirs))
+        found = [c for c, f in flags.items() if f & _BOTH == _THEIRS]
+        return sorted(found, key=lambda c: (self.depth(c), c))
+
+    def save(self) -> None:
+        """Keep what was measured for the next run."""
+        if self._cache is not None and len(self._depths) > self._stored:
+            files.replace(self._cache, b"".join(_record(c, d) for c, d in self._depths.items()))
+            self._stored = len(self._depths)
+
+    def forget(self) -> None:
+        """To be called when commits arrived that were boundaries before: depths may have grown."""
+        self._depths.clear()
+        self._stored = 0
+        if self._cache is not None:
+            files.remove(self._cache)
+
+    def _paint(self, ours: Sequence[ObjectId], theirs: Sequence[ObjectId]) -> dict[ObjectId, int]:
+        """Flags of what is reached from both sides, deepest commits first, until only common ancestors' ancestors are left.
+
+        Every descendant of a commit is deeper, hence visited before it; so its flags are final when it is visited.
+        """
+        flags: dict[ObjectId, int] = {}
+        queue: list[tuple[int, ObjectId]] = []
+        waiting: set[ObjectId] = set()
+        fresh: set[ObjectId] = set()
+
+        def mark(commit: ObjectId, flag: int) -> None:
+            flags[commit] = flags.get(commit, 0) | flag
+            if commit not in waiting:
+                waiting.add(commit)
+                heapq.heappush(queue, (-self.depth(commit), commit))
+            if flags[commit] & _STALE:
+                fresh.discard(commit)
+            else:
+                fresh.add(commit)
+
+        for side, flag in ((ours, _OURS), (theirs, _THEIRS)):
+            for commit in side:
+                mark(commit, flag)
+        while fresh:
+            _, commit = heapq.heappop(queue)
+            waiting.discard(commit)
+            fresh.discard(commit)
+            common = flags[commit] & _BOTH == _BOTH
+            for parent in self.parents(commit):
+                mark(parent, flags[commit] | (_STALE if common else 0))
+        return flags
+
+    def _measure(self, commit: ObjectId) -> None:
+        stack, open_commits = [commit], set[ObjectId]()
+        while stack:
+            current = stack[-1]
+            missing = [p for p in self.parents(current) if p not in self._depths]
+            if not missing:
+                depths = [self._depths[p] for p in self.parents(current)]
+                self._depths[current] = 1 + max(depths, default=0)
+                open_commits.discard(current)
+                stack.pop()
+                continue
+            if current in open_commits and any(p in open_commits for p in missing):
+                raise CyclicHistory(f"commit {current} is its own ancestor")
+            open_commits.add(current)
+            stack.extend(missing)
+
+    def _load(self) -> None:
+        if self._cache is None:
+            return
+        try:
+            data = files.read_bytes(self._cache)
+        except files.FileMissing:
+            return
+        for start in range(0, len(data) - _RECORD + 1, _RECORD):
+            identity = ObjectId(data[start : start + 32].hex())
+            self._depths[identity] = int.from_bytes(data[start + 32 : start + _RECORD], "little")
+        self._stored = len(self._depths)
+
+
+def _record(commit: ObjectId, depth: int) -> bytes:
+    return bytes.fromhex(commit) + depth.to_bytes(4, "little")

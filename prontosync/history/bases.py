@@ -1,0 +1,42 @@
+"""The base of a merge: the newest common ancestor, or the virtual merge of several.
+
+Without the virtual merge, crosswise merges diverge for good and sums are wrong (``docs/merging.md``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prontosync.disk.objects import ObjectStore
+from prontosync.engine.connection import Engine
+from prontosync.history.ancestry import Ancestry
+from prontosync.history.commits import EMPTY, Tree
+from prontosync.history.disputes import UNKNOWN
+from prontosync.history.merge import Rules, Sides, merge_trees
+from prontosync.model.ids import ObjectId
+
+
+class Bases:
+    """Finds bases. ``store`` takes the objects of virtual merges: an overlay whose upper layer is a cache."""
+
+    def __init__(self, ancestry: Ancestry, store: ObjectStore, engine: Engine, rules: Rules) -> None:
+        self.ancestry, self.store, self.engine, self.rules = ancestry, store, engine, rules
+        self._known: dict[tuple[ObjectId, ...], Tree] = {}
+
+    def base(self, ours: ObjectId, theirs: ObjectId) -> Tree:
+        """The state to compare both with; empty where they have no ancestor in common."""
+        return self._fold(tuple(self.ancestry.merge_bases([ours], theirs)))
+
+    def _fold(self, tips: Sequence[ObjectId]) -> Tree:
+        """The virtual merge of several commits, in the order of their ids, so that every place computes the same."""
+        if not tips:
+            return EMPTY
+        known = tuple(tips)
+        if known not in self._known:
+            tree = self.ancestry.commits.tree(tips[0])
+            for number, tip in enumerate(tips[1:], 1):
+                base = self._fold(self.ancestry.merge_bases(tips[:number], tip))
+                sides = Sides(base, tree, self.ancestry.commits.tree(tip), UNKNOWN, UNKNOWN)
+                tree = merge_trees(self.store, self.engine, sides, self.rules).tree
+            self._known[known] = tree
+        return self._known[known]

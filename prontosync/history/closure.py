@@ -1,0 +1,83 @@
+"""What a commit needs: the objects that must be there before a ref may point to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from prontosync.history.commits import Commits
+from prontosync.model.ids import ObjectId, ObjectName
+from prontosync.model.objects import Commit, TableState
+from prontosync.tables.layout import read_checkpoint
+from prontosync.tables.reader import read_schema
+
+
+def commit_name(commit: ObjectId) -> ObjectName:
+    return ObjectName(commit, "json")
+
+
+def direct_objects(commit: Commit) -> list[ObjectName]:
+    """What a commit names itself, segments aside: schemas, definitions, checkpoints, patches, conflicts."""
+    names = [name for state in commit.tables.values() for name in state_objects(state)]
+    names += [ObjectName(identity, "parquet") for identity in commit.conflicts.values()]
+    names += [ObjectName(identity, "json") for identity in (commit.database, commit.policy) if identity]
+    return list(dict.fromkeys(names))
+
+
+def state_objects(state: TableState) -> list[ObjectName]:
+    """What a table state names itself."""
+    return [
+        ObjectName(state.schema, "json"),
+        ObjectName(state.ddl, "json"),
+        ObjectName(state.checkpoint, "parquet"),
+        *(ObjectName(patch, "parquet") for patch in state.patches),
+    ]
+
+
+def segments_of(commits: Commits, table: str, state: TableState) -> Iterator[tuple[ObjectName, int]]:
+    """The segments of a table state, with their sizes; its schema and checkpoint must be there."""
+    rows = None if state.patches else state.rows
+    schema = read_schema(commits.store, table, state.schema)
+    for segment in read_checkpoint(commits.store, schema, state.checkpoint, rows):
+        yield segment.name, segment.size
+
+
+def commit_objects(commits: Commits, commit: ObjectId, known: set[ObjectName]) -> Iterator[tuple[ObjectName, int | None]]:
+    """Every object of the tables that a commit lists and of its conflicts, the commit last; those in ``known`` are left
+    out and those given are added to it. Sizes where a checkpoint tells them."""
+    content = commits.read(commit)
+    for table, state in content.tables.items():
+        new_checkpoint = ObjectName(state.checkpoint, "parquet") not in known
+        yield from _fresh(((name, None) for name in state_objects(state)), known)
+        if new_checkpoint:
+            yield from _fresh(segments_of(commits, table, state), known)
+    yield from _fresh(((name, None) for name in direct_objects(content)), known)
+    yield from _fresh([(commit_name(commit), None)], known)
+
+
+def tree_objects(commits: Commits, commit: ObjectId) -> set[ObjectName]:
+    """Every object that the whole state of a commit needs."""
+    known: set[ObjectName] = set(direct_objects(commits.read(commit)))
+    known.add(commit_name(commit))
+    for table, state in commits.tree(commit).tables.items():
+        known.update(state_objects(state))
+        known.update(name for name, _ in segments_of(commits, table, state))
+    return known
+
+
+def followed(commits: Commits, branch: str) -> Callable[[ObjectId], Iterable[ObjectId]]:
+    """The parents that travel with a branch: the first, and others that are of the same branch."""
+
+    def parents(commit: ObjectId) -> list[ObjectId]:
+        every = commits.read(commit).parents
+        return [p.commit for i, p in enumerate(every) if i == 0 or p.branch == branch]
+
+    return parents
+
+
+def _fresh(
+    names: Iterable[tuple[ObjectName, int | None]], known: set[ObjectName]
+) -> Iterator[tuple[ObjectName, int | None]]:
+    for name, size in names:
+        if name not in known:
+            known.add(name)
+            yield name, size

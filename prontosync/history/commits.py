@@ -1,0 +1,136 @@
+"""Commits as history sees them: what they hold in full, and how a new one is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from prontosync.disk.objects import ObjectStore
+from prontosync.model.ids import ObjectId, ObjectName
+from prontosync.model.objects import Changes, Commit, Parent, TableState, decode_commit, encode_object
+
+FULL_EVERY = 64
+_REMEMBERED = 20_000
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The whole state that a commit stands for: all its tables, the open conflicts, the tables dropped."""
+
+    tables: Mapping[str, TableState] = field(default_factory=dict)
+    conflicts: Mapping[str, ObjectId] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+    database: ObjectId | None = None
+
+
+EMPTY = Tree()
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Who makes a commit and when (RFC 3339 in UTC)."""
+
+    store: str
+    author: str
+    time: str
+
+
+class Commits:
+    """Reads commits, each once."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self.store = store
+        self._commits: dict[ObjectId, Commit] = {}
+        self._trees: dict[ObjectId, Tree] = {}
+
+    def has(self, commit: ObjectId) -> bool:
+        return commit in self._commits or self.store.has(ObjectName(commit, "json"))
+
+    def read(self, commit: ObjectId) -> Commit:
+        """Raises MissingObject, DamagedObject, MalformedObject, NewerFormat."""
+        known = self._commits.get(commit)
+        if known is None:
+            known = decode_commit(self.store.read(ObjectName(commit, "json")))
+            if len(self._commits) >= _REMEMBERED:
+                self._commits.clear()
+            self._commits[commit] = known
+        return known
+
+    def tree(self, commit: ObjectId) -> Tree:
+        """All tables of a commit: its own, and what it inherits along its first parents up to a full one."""
+        if commit not in self._trees:
+            self._trees[commit] = self._collect(commit)
+        return self._trees[commit]
+
+    def add(
+        self,
+        tree: Tree,
+        parents: tuple[Parent, ...],
+        stamp: Stamp,
+        message: str,
+        merge: bool = False,
+        changes: Mapping[str, Changes] | None = None,
+    ) -> ObjectId:
+        """Write a commit of this state. Tables that differ from the first parent's are listed, all where it is full.
+
+        ``merge`` is for a commit that holds no edit of its own.
+        """
+        before = self.tree(parents[0].commit).tables if parents else {}
+        full = not parents or len(parents) > 1 or self._since_full(parents[0].commit) + 1 >= FULL_EVERY
+        own = {name: state for name, state in tree.tables.items() if full or not _same_state(before.get(name), state)}
+        listed = {name: _unchanged(state) if _same_state(before.get(name), state) else state for name, state in own.items()}
+        commit = Commit(
+            parents=parents,
+            tables=dict(sorted(listed.items())),
+            dropped=tuple(sorted(tree.dropped)),
+            full=full,
+            conflicts=dict(sorted(tree.conflicts.items())),
+            database=tree.database,
+            store=stamp.store,
+            author=stamp.author,
+            time=stamp.time,
+            message=message,
+            merge=merge,
+            policy=None,
+            requires=(),
+            signature=None,
+        )
+        identity, data = encode_object(commit)
+        self.store.add(data, "json")
+        self._commits[identity] = commit
+        return identity
+
+    def _collect(self, commit: ObjectId) -> Tree:
+        line = []
+        walked = commit
+        while True:
+            current = self.read(walked)
+            line.append(current)
+            if current.full or not current.parents:
+                break
+            walked = current.parents[0].commit
+        tables: dict[str, TableState] = {}
+        for current in reversed(line):
+            tables.update(current.tables)
+            for name in current.dropped:
+                tables.pop(name, None)
+        newest = line[0]
+        return Tree(tables, newest.conflicts, newest.dropped, newest.database)
+
+    def _since_full(self, commit: ObjectId) -> int:
+        """How many commits down the first-parent line the newest full one is."""
+        count = 0
+        while not (current := self.read(commit)).full:
+            commit = current.parents[0].commit
+            count += 1
+        return count
+
+
+def _same_state(a: TableState | None, b: TableState) -> bool:
+    """Whether two states are stored alike; how they came about does not matter."""
+    return a is not None and _unchanged(a) == _unchanged(b)
+
+
+def _unchanged(state: TableState) -> TableState:
+    none = Changes(0, 0, 0)
+    return TableState(state.schema, state.ddl, state.rows, state.digest, state.checkpoint, state.patches, none)

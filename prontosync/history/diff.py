@@ -1,0 +1,127 @@
+"""What differs between two whole states: schemas first, then rows table by table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from prontosync.disk.objects import ObjectStore
+from prontosync.engine.arrow import arrow_schema, duckdb_type
+from prontosync.engine.connection import Engine, quoted
+from prontosync.errors import NotFound
+from prontosync.history.commits import Tree
+from prontosync.model.objects import Changes, TableState
+from prontosync.model.schema import Column, TableSchema, differences
+from prontosync.model.values import Row
+from prontosync.tables.compare import Delta, changes_between, compare
+from prontosync.tables.order import as_rows
+from prontosync.tables.reader import StoredTable
+
+
+class UnknownTable(NotFound):
+    id = "unknown-table"
+
+
+@dataclass(frozen=True)
+class SchemaChange:
+    """A table added or dropped, or what changed in its columns and key, in words."""
+
+    table: str
+    change: str
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TableDiff:
+    """The rows of one table that differ. ``delta.schema`` has the columns of both sides."""
+
+    table: str
+    delta: Delta
+
+    @property
+    def counts(self) -> Changes:
+        return self.delta.counts
+
+
+class TreeDiff:
+    """The differences between two states; rows are read when asked for."""
+
+    def __init__(
+        self, engine: Engine, old_store: ObjectStore, old: Tree, new_store: ObjectStore, new: Tree, tables: Sequence[str] = ()
+    ) -> None:
+        self.engine, self.old_store, self.new_store, self.old, self.new = engine, old_store, new_store, old, new
+        self._only = tuple(tables)
+        for name in self._only:
+            if name not in old.tables and name not in new.tables:
+                raise UnknownTable(f'table "{name}" is in neither state', "see: prontosync ls-tables")
+
+    def names(self) -> list[str]:
+        """The tables looked at, in name order."""
+        every = sorted(self.old.tables.keys() | self.new.tables.keys())
+        return [name for name in every if not self._only or name in self._only]
+
+    def schema_changes(self) -> list[SchemaChange]:
+        """Tables and columns that came, went or changed."""
+        found = []
+        for name in self.names():
+            old, new = self._table(self.old_store, self.old, name), self._table(self.new_store, self.new, name)
+            if old is None or new is None:
+                found.append(SchemaChange(name, "added" if old is None else "dropped"))
+            elif old.state.schema != new.state.schema and (words := differences(old.schema, new.schema)):
+                found.append(SchemaChange(name, "changed", tuple(words)))
+        return found
+
+    def tables(self, key: tuple[str, Row] | None = None) -> Iterator[TableDiff]:
+        """The tables with rows that differ, in name order. ``key`` limits the answer to one row of one table."""
+        for name in self.names():
+            delta = self._delta(name)
+            if delta.table.num_rows:
+                yield TableDiff(name, delta)
+
+    def _delta(self, name: str) -> Delta:
+        old, new = self._table(self.old_store, self.old, name), self._table(self.new_store, self.new, name)
+        if old is None and new is None:
+            raise UnknownTable(f'table "{name}" is in neither state')
+        if old is None and new is not None:
+            return compare(self.engine, new.schema, new.arrow.empty_table(), new.rows())
+        if new is None and old is not None:
+            return compare(self.engine, old.schema, old.rows(), old.arrow.empty_table())
+        assert old is not None and new is not None
+        if differences(old.schema, new.schema):
+            return self._delta_across_schemas(old, new)
+        return changes_between(old, new)
+
+    def _delta_across_schemas(self, old: StoredTable, new: StoredTable) -> Delta:
+        """Columns of both sides; one that a side lacks is NULL there, one of two types is compared as text."""
+        schema = _united(old.schema, new.schema)
+        return compare(self.engine, schema, self._as(old, schema), self._as(new, schema))
+
+    def _as(self, table: StoredTable, schema: TableSchema) -> pa.Table:
+        columns = []
+        for column in schema.columns:
+            kind = duckdb_type(column.type)
+            if column.name not in table.schema.names:
+                columns.append(f"NULL::{kind} AS {quoted(column.name)}")
+            elif table.schema.type_of(column.name) == column.type:
+                columns.append(quoted(column.name))
+            else:
+                columns.append(f"CAST({quoted(column.name)} AS VARCHAR) AS {quoted(column.name)}")
+        result = self.engine.table(f"SELECT {', '.join(columns)} FROM _ps_t", _ps_t=table.rows())
+        arrow = arrow_schema(schema)
+        return pa.Table.from_batches([as_rows(b, arrow) for b in result.to_batches()], schema=arrow)
+
+    def _table(self, store: ObjectStore, tree: Tree, name: str) -> StoredTable | None:
+        state: TableState | None = tree.tables.get(name)
+        return StoredTable(store, self.engine, name, state) if state else None
+
+
+def _united(old: TableSchema, new: TableSchema) -> TableSchema:
+    """The columns of both; the key of the new one where the old side has it too, else all columns that both have."""
+    types = {column.name: column.type for column in old.columns}
+    columns = [
+        Column(c.name, c.type if types.get(c.name, c.type) == c.type else "text") for c in new.columns
+    ] + [c for c in old.columns if c.name not in new.names]
+    key = new.key if set(new.key) <= set(old.names) else old.key if set(old.key) <= set(new.names) else new.key
+    return TableSchema(tuple(columns), key)

@@ -1,0 +1,152 @@
+"""Between the branch and the live database: pins, what a snapshot records, what an apply writes.
+
+The branch's head equals what the live database holds, but for the disputed rows of its open conflicts: there the database
+keeps the till's own row, and *pins* record it. A snapshot compares a disputed row with its pin; an apply leaves disputed
+cells as the till has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from prontosync.engine.arrow import arrow_schema
+from prontosync.engine.connection import Engine, quoted
+from prontosync.history.disputes import Dispute, Disputes, Key, Origin, keys_table, rows_by_key, rows_table
+from prontosync.history.sets import State, applied_row, is_settled, shown_row, snapshot_row
+from prontosync.model.changes import PRESENT
+from prontosync.model.schema import TableSchema
+from prontosync.model.values import Row
+from prontosync.tables import parquet
+from prontosync.tables.compare import Delta, changes_between, compare
+from prontosync.tables.order import as_rows
+from prontosync.tables.reader import StoredTable, key_join
+
+Pins = Mapping[Key, Row | None]
+"""For each disputed key the live row, canonical, or None where the live database had none."""
+
+
+def encode_pins(schema: TableSchema, pins: Pins) -> bytes:
+    """The bytes of a pin file."""
+    rows = [row if row is not None else _only_key(schema, key) for key, row in pins.items()]
+    present = pa.array([row is not None for row in pins.values()], pa.bool_())
+    table = rows_table(schema, rows).append_column(PRESENT, present)
+    return parquet.encode(table, "candidates")
+
+
+def decode_pins(schema: TableSchema, data: bytes) -> Pins:
+    """Raises MalformedObject."""
+    arrow = arrow_schema(schema).append(pa.field(PRESENT, pa.bool_()))
+    table = parquet.decode(data, arrow)
+    rows = rows_by_key(schema, table)
+    here = table.column(PRESENT).to_pylist()
+    return {key: row if there else None for (key, row), there in zip(rows.items(), here, strict=True)}
+
+
+class DisputedRows:
+    """The disputed rows of one table during a snapshot: taken out of the live rows, and put back as the table shows them."""
+
+    def __init__(self, engine: Engine, disputes: Disputes, pins: Pins, origin: Origin) -> None:
+        self._engine, self._before, self._pins, self._origin = engine, disputes, pins, origin
+        self.schema = disputes.schema
+        self._keys = keys_table(self.schema, disputes.rows)
+        self.disputes = Disputes(self.schema)
+        self.pins: dict[Key, Row | None] = {}
+
+    def rows(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The live rows with the disputed ones replaced, no longer in any order. Afterwards ``disputes`` and ``pins`` are
+        those of the snapshot."""
+        live: dict[Key, Row] = {}
+        for batch in batches:
+            rows = pa.Table.from_batches([batch])
+            live |= rows_by_key(self.schema, self._join(rows, "SEMI"))
+            yield from self._join(rows, "ANTI").to_batches()
+        yield from rows_table(self.schema, self._shown(live)).to_batches()
+
+    def _shown(self, live: Mapping[Key, Row]) -> list[Row]:
+        order = name_order(self.schema)
+        shown = []
+        self.disputes, self.pins = Disputes(self.schema), {}
+        for key, dispute in self._before.rows.items():
+            now = live.get(key)
+            state = snapshot_row(dispute.state, self._pins.get(key), now)
+            if not is_settled(state):
+                self.disputes.rows[key] = self._carried(dispute, state)
+                self.pins[key] = now
+            if (row := shown_row(state, order)) is not None:
+                shown.append(row)
+        return shown
+
+    def _carried(self, before: Dispute, state: State) -> Dispute:
+        after = Dispute(state)
+        for candidate in list(after.candidates(self.schema)):
+            known = before.origins.get((candidate.column, candidate.value))
+            kind = "row" if candidate.column is None else "cell"
+            for origin in known or [self._origin._replace(kind=kind)]:
+                after.add(candidate.column, candidate.value, origin)
+        return after
+
+    def _join(self, rows: pa.Table, kind: str) -> pa.Table:
+        on = key_join(self.schema, "r", "k")
+        result = self._engine.table(f"SELECT r.* FROM _ps_r r {kind} JOIN _ps_k k ON {on}", _ps_r=rows, _ps_k=self._keys)
+        return pa.Table.from_batches([as_rows(b, rows.schema) for b in result.to_batches()], schema=rows.schema)
+
+
+@dataclass(frozen=True)
+class LiveDelta:
+    """What an apply writes to one table, and the pins of the new state."""
+
+    delta: Delta
+    pins: Pins
+
+
+def live_delta(
+    before: StoredTable, disputes: Disputes, pins: Pins, after: StoredTable, new_disputes: Disputes
+) -> LiveDelta:
+    """From what the live database holds (``before`` with ``pins`` laid over it) to what it is to hold: decided rows as in
+    ``after``, disputed cells as they are."""
+    schema = before.schema
+    delta = changes_between(before, after)
+    keys = {*disputes.rows, *new_disputes.rows}
+    if not keys:
+        return LiveDelta(Delta(schema, delta.table), {})
+    wanted = keys_table(schema, keys)
+    old_rows = rows_by_key(schema, before.rows_at(wanted))
+    new_rows = rows_by_key(schema, after.rows_at(wanted).select(schema.names))
+    old: list[Row] = []
+    new: list[Row] = []
+    kept: dict[Key, Row | None] = {}
+    for key in keys:
+        live = pins.get(key) if key in disputes.rows else old_rows.get(key)
+        row = applied_row(new_disputes.state(key, new_rows.get(key)), live)
+        if live is not None:
+            old.append(live)
+        if row is not None:
+            new.append(row)
+        if key in new_disputes.rows:
+            kept[key] = row
+    plain = _without(before.engine, delta, wanted)
+    special = compare(before.engine, schema, rows_table(schema, old), rows_table(schema, new))
+    return LiveDelta(Delta(schema, pa.concat_tables([plain.table, special.table])), kept)
+
+
+def name_order(schema: TableSchema) -> list[int]:
+    """The indexes of the columns in the order of their names."""
+    return sorted(range(len(schema.names)), key=lambda i: schema.names[i])
+
+
+def _without(engine: Engine, delta: Delta, keys: pa.Table) -> Delta:
+    """The changes of all other keys."""
+    schema = delta.schema
+    indexes = {name: schema.names.index(name) for name in schema.key}
+    on = " AND ".join(f"coalesce(d.n{i}, d.o{i}) = k.{quoted(name)}" for name, i in indexes.items())
+    result = engine.table(f"SELECT d.* FROM _ps_d d ANTI JOIN _ps_k k ON {on}", _ps_d=delta.table, _ps_k=keys)
+    arrow = delta.table.schema
+    return Delta(schema, pa.Table.from_batches([as_rows(b, arrow) for b in result.to_batches()], schema=arrow))
+
+
+def _only_key(schema: TableSchema, key: Key) -> Row:
+    values = dict(zip(schema.key, key, strict=True))
+    return tuple(values.get(name) for name in schema.names)

@@ -1,0 +1,187 @@
+"""The three-way merge of states: bulk rows in one join, disputed rows by the rules of ``history.sets``.
+
+A merge always completes. It is symmetric in the rows and candidates it gives, whichever side is called ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from prontosync.disk.objects import ObjectStore
+from prontosync.engine.connection import Engine
+from prontosync.errors import Unfit
+from prontosync.history.commits import Tree
+from prontosync.history.disputes import UNKNOWN, Origin, read_disputes, write_disputes
+from prontosync.history.merge_table import MergedTable, TableSide, merge_table
+from prontosync.model.ids import ObjectId
+from prontosync.model.objects import Changes, TableState
+from prontosync.model.schema import differences
+from prontosync.tables.compare import changes_between, same_rows
+from prontosync.tables.reader import StoredTable
+
+
+class SchemasDiffer(Unfit):
+    id = "schemas-differ"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a merge goes by: which tables take part, the columns with policy ``sum``, the branch that ``--prefer`` names.
+
+    ``takes`` tells for a table whether theirs is merged into ours; ``adopt_new`` whether a table that only theirs has is
+    taken whole. ``prefer`` is "ours", "theirs" or None.
+    """
+
+    takes: Callable[[str], bool] = lambda table: True
+    sums: Callable[[str], frozenset[str]] = lambda table: frozenset()
+    adopt_new: bool = True
+    prefer: str | None = None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Of one table: rows taken from theirs, rows in which both sides were combined, cells and rows newly in dispute."""
+
+    taken: int = 0
+    merged: int = 0
+    disputed: int = 0
+    held: int = 0
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The merged state, what happened in each table that differs from ours, and whether ``prefer`` decided anything."""
+
+    tree: Tree
+    counts: Mapping[str, Counts] = field(default_factory=dict)
+    waiting: tuple[str, ...] = ()
+    preferred: bool = False
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Three states and where the outer two come from; ``ours`` and ``theirs`` name branch and commit, and the moment."""
+
+    base: Tree
+    ours: Tree
+    theirs: Tree
+    our_origin: Origin
+    their_origin: Origin
+
+
+def merge_trees(store: ObjectStore, engine: Engine, sides: Sides, rules: Rules) -> Merged:
+    """Merge ``theirs`` into ``ours``. Raises SchemasDiffer where a table that must be merged has two schemas."""
+    tables, conflicts = dict(sides.ours.tables), dict(sides.ours.conflicts)
+    counts: dict[str, Counts] = {}
+    waiting: list[str] = []
+    preferred = False
+    for name in sorted(sides.theirs.tables):
+        if not rules.takes(name):
+            continue
+        if name not in sides.ours.tables:
+            _adopt(sides, rules, name, tables, conflicts, counts, waiting)
+            continue
+        merged = _merge_one(store, engine, sides, rules, name)
+        if merged is None:
+            continue
+        tables[name], counts[name] = merged.state, Counts(merged.taken, merged.merged, merged.disputed)
+        preferred = preferred or merged.preferred
+        identity = write_disputes(store, merged.disputes)
+        conflicts.pop(name, None)
+        if identity is not None:
+            conflicts[name] = identity
+    tree = replace(sides.ours, tables=tables, conflicts=conflicts)
+    return Merged(tree, counts, tuple(waiting), preferred)
+
+
+def _adopt(
+    sides: Sides,
+    rules: Rules,
+    name: str,
+    tables: dict[str, TableState],
+    conflicts: dict[str, ObjectId],
+    counts: dict[str, Counts],
+    waiting: list[str],
+) -> None:
+    """A table that only theirs has: taken whole where the base lacks it too, and there is no source that would have to hold it."""
+    if name in sides.base.tables:
+        return
+    if not rules.adopt_new:
+        waiting.append(name)
+        return
+    state = sides.theirs.tables[name]
+    tables[name] = replace_changes(state, Changes(state.rows, 0, 0))
+    counts[name] = Counts(taken=state.rows)
+    if name in sides.theirs.conflicts:
+        conflicts[name] = sides.theirs.conflicts[name]
+
+
+def _merge_one(store: ObjectStore, engine: Engine, sides: Sides, rules: Rules, name: str) -> MergedTable | None:
+    """One table that both sides have, or None where ours stays as it is."""
+    base_state = sides.base.tables.get(name)
+    if _identical(sides.base, sides.theirs, name):
+        return None
+    if _identical(sides.ours, sides.theirs, name) and not rules.sums(name):
+        return None
+    ours = _side(store, engine, sides.ours, name, sides.our_origin)
+    theirs = _side(store, engine, sides.theirs, name, sides.their_origin)
+    base = _side(store, engine, sides.base, name, UNKNOWN) if base_state is not None else None
+    _check_schemas(name, [side for side in (base, theirs) if side], ours)
+    if base is not None and _same(base, theirs):
+        return None
+    if base is not None and _same(base, ours):
+        return _taken_whole(ours, theirs)
+    return merge_table(engine, base, ours, theirs, rules.sums(name), rules.prefer)
+
+
+def _taken_whole(ours: TableSide, theirs: TableSide) -> MergedTable | None:
+    delta = changes_between(ours.table, theirs.table)
+    changes = delta.counts
+    disputes = theirs.disputes.in_columns(ours.table.schema)
+    if not changes and disputes.same_as(ours.disputes):
+        return None
+    state = theirs.table.state
+    mine = ours.table.state
+    kept = TableState(mine.schema, mine.ddl, state.rows, state.digest, state.checkpoint, state.patches, changes)
+    if theirs.table.schema != ours.table.schema:
+        kept = replace_schema(kept, state)
+    return MergedTable(kept, disputes, taken=changes.total, merged=0, disputed=0, preferred=False)
+
+
+def replace_changes(state: TableState, changes: Changes) -> TableState:
+    return TableState(state.schema, state.ddl, state.rows, state.digest, state.checkpoint, state.patches, changes)
+
+
+def replace_schema(state: TableState, other: TableState) -> TableState:
+    """With the schema and digest of another: where constraints differ, rows and digest go together with the schema."""
+    return TableState(
+        other.schema, state.ddl, state.rows, other.digest, state.checkpoint, state.patches, state.changes
+    )
+
+
+def _side(store: ObjectStore, engine: Engine, tree: Tree, name: str, origin: Origin) -> TableSide:
+    table = StoredTable(store, engine, name, tree.tables[name])
+    return TableSide(table, read_disputes(table, tree.conflicts.get(name)), origin)
+
+
+def _identical(a: Tree, b: Tree, name: str) -> bool:
+    """Whether a table is stored alike on both sides, its conflicts too."""
+    mine, other = a.tables.get(name), b.tables.get(name)
+    if mine is None or other is None or a.conflicts.get(name) != b.conflicts.get(name):
+        return False
+    return (mine.schema, mine.checkpoint, mine.patches) == (other.schema, other.checkpoint, other.patches)
+
+
+def _same(a: TableSide, b: TableSide) -> bool:
+    return same_rows(a.table, b.table) and a.disputes.same_as(b.disputes.in_columns(a.table.schema))
+
+
+def _check_schemas(name: str, others: list[TableSide], ours: TableSide) -> None:
+    for other in others:
+        words = differences(ours.table.schema, other.table.schema)
+        if words:
+            raise SchemasDiffer(
+                f'table "{name}" has two schemas: {"; ".join(words)}',
+                "bring both databases to the same schema, then snapshot and merge again",
+            )

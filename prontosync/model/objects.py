@@ -1,0 +1,128 @@
+"""The JSON objects of a repository: commits, table states, ref records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from prontosync.model import encoding
+from prontosync.model.ids import ObjectId, is_object_id, object_id
+from prontosync.model.schema import DatabaseDdl, Ddl, TableSchema
+
+
+class Changes(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """How many rows differ from the first parent's state."""
+
+    inserted: int
+    updated: int
+    deleted: int
+
+    def __bool__(self) -> bool:
+        return bool(self.inserted or self.updated or self.deleted)
+
+    @property
+    def total(self) -> int:
+        return self.inserted + self.updated + self.deleted
+
+
+class TableState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the rows of one table are. ``digest`` is null where it was not at hand when the state was written."""
+
+    schema: ObjectId
+    ddl: ObjectId
+    rows: int
+    digest: str | None
+    checkpoint: ObjectId
+    patches: tuple[ObjectId, ...]
+    changes: Changes
+
+
+class Parent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A parent commit and the branch it came from."""
+
+    commit: ObjectId
+    branch: str
+
+
+class Commit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=False, tag_field="kind", tag="commit"):
+    """One state of the chosen tables.
+
+    ``tables`` lists the tables whose state differs from the first parent's, or all where ``full``. ``conflicts`` lists
+    every table with open conflicts, never inherited. ``time`` is RFC 3339 in UTC, a claim of ``store``.
+    ``database`` is the source's own definition beyond its tables, null where there is no source.
+    """
+
+    parents: tuple[Parent, ...]
+    tables: dict[str, TableState]
+    dropped: tuple[str, ...]
+    full: bool
+    conflicts: dict[str, ObjectId]
+    database: ObjectId | None
+    store: str
+    author: str
+    time: str
+    message: str
+    merge: bool
+    policy: ObjectId | None
+    requires: tuple[str, ...]
+    signature: str | None
+
+
+class RefRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="ref"):
+    """One move of a ref. ``previous`` is the address of the record before it, null in generation 1."""
+
+    hub: str
+    ref: str
+    generation: int
+    previous: ObjectId | None
+    old: ObjectId | None
+    new: ObjectId | None
+    store: str
+    time: str
+    nonce: str
+    requires: tuple[str, ...]
+    signature: str | None
+
+
+class Format(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``format.json``: which format, and which repository this is."""
+
+    format: int
+    repository: str
+
+
+def encode_object(value: Commit | RefRecord | TableSchema | Ddl | DatabaseDdl) -> tuple[ObjectId, bytes]:
+    """The address and the bytes of an object."""
+    data = encoding.encode(value)
+    return object_id(data), data
+
+
+def decode_commit(data: bytes) -> Commit:
+    """Raises MalformedObject or NewerFormat (``model.encoding``)."""
+    commit = encoding.decode(data, Commit)
+    ids = [p.commit for p in commit.parents] + list(commit.conflicts.values())
+    ids += [i for i in (commit.database, commit.policy) if i is not None]
+    for state in commit.tables.values():
+        ids += [state.schema, state.ddl, state.checkpoint, *state.patches]
+        if state.rows < 0 or min(state.changes.inserted, state.changes.updated, state.changes.deleted) < 0:
+            raise encoding.MalformedObject("a commit with a negative count of rows")
+    _check_ids(ids)
+    if not commit.parents and not commit.full:
+        raise encoding.MalformedObject("a root commit that does not list all its tables")
+    return commit
+
+
+def decode_record(data: bytes) -> RefRecord:
+    """Raises MalformedObject or NewerFormat (``model.encoding``)."""
+    record = encoding.decode(data, RefRecord)
+    _check_ids([i for i in (record.previous, record.old, record.new) if i is not None])
+    if record.generation < 1 or (record.generation == 1) != (record.previous is None):
+        raise encoding.MalformedObject(f'a record of ref "{record.ref}" whose generation does not fit its chain')
+    return record
+
+
+def _check_ids(ids: list[Any]) -> None:
+    for value in ids:
+        if not is_object_id(value):
+            raise encoding.MalformedObject(f'"{value}" is not an object id')

@@ -1,0 +1,134 @@
+"""Writing changes to a live SQLite database: one transaction, guarded by before-images, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+
+from prontosync.errors import ProntoError
+from prontosync.model.objects import Changes
+from prontosync.sources.catalog import Catalog, read_catalog
+from prontosync.sources.connection import Connection, ConstraintFailed
+from prontosync.sources.contract import ConstraintBroken, RowChanges, RowsMoved, SchemaMoved, StateRow
+from prontosync.sources.foreignkeys import check_children, check_parents
+from prontosync.sources.staging import Kind, Staged, stage
+from prontosync.sources.statetable import write_state_row
+from prontosync.sources.writes import write_rows
+
+
+def apply_changes(
+    connection: Connection,
+    changes: Sequence[RowChanges],
+    note: StateRow,
+    before_commit: Callable[[], None] | None,
+) -> Mapping[str, Changes]:
+    """The contract's ``Source.apply``."""
+    connection.run("PRAGMA foreign_keys = ON")
+    # ADBC's SQLite may be built otherwise than the till's, whose triggers rely on the default.
+    connection.run("PRAGMA recursive_triggers = OFF")
+    with _transaction(connection):
+        connection.run("PRAGMA defer_foreign_keys = ON")
+        catalog = read_catalog(connection)
+        _check_definitions(catalog, changes)
+        staged = {
+            one.table.name: stage(connection, n, one, catalog.tables[one.table.name]) for n, one in enumerate(changes)
+        }
+        for table in staged.values():
+            _check_before(connection, table)
+        check_children(connection, catalog, staged)
+        write_rows(connection, list(staged.values()))
+        for table in staged.values():
+            _check_after(connection, table)
+        check_parents(connection, catalog, staged)
+        write_state_row(connection, note)
+        if before_commit is not None:
+            before_commit()
+    return {name: _counted(table) for name, table in staged.items()}
+
+
+@contextmanager
+def _transaction(connection: Connection) -> Iterator[None]:
+    connection.run("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.run("COMMIT")
+    except ConstraintFailed as error:
+        _roll_back(connection)
+        raise ConstraintBroken(f"the database refuses the changes as a whole: {error}") from error
+    except BaseException:
+        _roll_back(connection)
+        raise
+
+
+def _roll_back(connection: Connection) -> None:
+    # Some errors end the transaction by themselves, and then there is none to roll back.
+    with suppress(ProntoError, ConstraintFailed):
+        connection.run("ROLLBACK")
+
+
+def _check_definitions(catalog: Catalog, changes: Sequence[RowChanges]) -> None:
+    for one in changes:
+        name, read = one.table.name, one.table.ddl.statements
+        live = catalog.tables.get(name)
+        if live is None:
+            raise SchemaMoved(f'table "{name}" is not in the database any more')
+        if live.statements != read:
+            gone = [f"- {text}" for text in read if text not in live.statements]
+            come = [f"+ {text}" for text in live.statements if text not in read]
+            difference = "\n".join(gone + come) or "its definitions stand in another order"
+            raise SchemaMoved(
+                f'the definition of table "{name}" changed since it was read:\n{difference}', "prontosync snapshot"
+            )
+
+
+def _check_before(connection: Connection, table: Staged) -> None:
+    """Before-images hold, and nothing is where rows are to be inserted. Raises RowsMoved."""
+    for kind in ("deletes", "old"):
+        found = (
+            f"SELECT 1 FROM {table.main} AS t WHERE {table.matches('t', 'n')} AND {table.same('t', 'n', table.written)}"
+        )
+        _refuse(connection, table, kind, f"WHERE NOT EXISTS ({found})", "is not as it was read")
+        if table.changes.table.schema.key != table.live.primary:
+            several = (
+                f"CROSS JOIN {table.main} AS t WHERE {table.matches('t', 'n')} GROUP BY n.rowid HAVING count(*) > 1"
+            )
+            _refuse(connection, table, kind, several, "is there more than once")
+    taken = f"CROSS JOIN {table.main} AS t WHERE {table.matches('t', 'n')} AND NOT {table.is_staged('deletes', 't')}"
+    _refuse(connection, table, "inserts", taken, "is there already")
+
+
+def _refuse(connection: Connection, table: Staged, kind: Kind, condition: str, words: str) -> None:
+    rowid = _first(connection, table, kind, condition)
+    if rowid is not None:
+        raise RowsMoved(f'table "{table.name}", row ({table.key_text(kind, rowid)}) {words}')
+
+
+def _check_after(connection: Connection, table: Staged) -> None:
+    """Touched rows are as asked. Raises ConstraintBroken."""
+    as_asked = (
+        f"SELECT 1 FROM {table.main} AS t WHERE {table.matches('t', 'n')} AND {table.same('t', 'n', table.written)}"
+    )
+    still = f"CROSS JOIN {table.main} AS t WHERE {table.matches('t', 'n')} AND NOT {table.is_staged('inserts', 't')}"
+    conditions: tuple[tuple[Kind, str], ...] = (
+        ("inserts", f"WHERE NOT EXISTS ({as_asked})"),
+        ("new", f"WHERE NOT EXISTS ({as_asked})"),
+        ("deletes", still),
+    )
+    for kind, condition in conditions:
+        rowid = _first(connection, table, kind, condition)
+        if rowid is not None:
+            raise ConstraintBroken(
+                f'table "{table.name}", row ({table.key_text(kind, rowid)}) is not as it was written:'
+                " a trigger or the column's declared type changes it"
+            )
+
+
+def _first(connection: Connection, table: Staged, kind: Kind, condition: str) -> int | None:
+    if not table.rows(kind).num_rows:
+        return None
+    found = connection.value(f"SELECT n.rowid AS n FROM {table.temp(kind)} AS n {condition} LIMIT 1")
+    return None if found is None else int(found)
+
+
+def _counted(table: Staged) -> Changes:
+    return Changes(table.rows("inserts").num_rows, table.rows("new").num_rows, table.rows("deletes").num_rows)

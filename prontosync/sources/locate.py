@@ -1,0 +1,34 @@
+"""From the address in the configuration to a source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from prontosync.sources.contract import Source, SourceUnfit
+from prontosync.sources.sqlite import BUSY_SECONDS, SqliteSource
+from prontosync.sources.survey import Selection
+
+
+def locate(
+    url: str, *, base: Path, temp: Path, selection: Selection | None = None, busy_seconds: float = BUSY_SECONDS
+) -> Source:
+    """The source at ``url``: a path, relative to ``base``, or ``sqlite:///relative`` or ``sqlite:////absolute``.
+
+    Opens nothing. ``temp`` is a private folder. Raises SourceUnfit for an address of another kind.
+    """
+    return SqliteSource(base / _path(url), temp=temp, selection=selection, busy_seconds=busy_seconds)
+
+
+def _path(url: str) -> str:
+    if "://" not in url:
+        return url
+    scheme = url.split("://", 1)[0].lower()
+    if scheme in ("postgresql", "postgres"):
+        raise SourceUnfit("PostgreSQL is not supported yet", 'give an SQLite database as "url" under [source]')
+    parts = urlsplit(url)
+    if scheme != "sqlite" or parts.netloc or parts.query or parts.fragment or len(parts.path) < 2:
+        raise SourceUnfit(
+            f'"{url}" is not the address of a database', "write a path, sqlite:///relative.db or sqlite:////absolute.db"
+        )
+    return unquote(parts.path[1:])

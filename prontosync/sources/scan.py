@@ -1,0 +1,169 @@
+"""Reading one table: a first typed row fixes ADBC's types, misfits widen a column's plan and start the scan again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import pyarrow as pa
+
+from prontosync.engine.arrow import arrow_schema
+from prontosync.model.schema import TableSchema
+from prontosync.sources.connection import FOREIGN, Connection, said, translated
+from prontosync.sources.contract import Scan, SourceTable
+from prontosync.sources.statements import chain, quoted
+from prontosync.sources.survey import Shape
+from prontosync.sources.typemap import Misfit, Plan
+
+T = TypeVar("T")
+
+MAX_BATCH_ROWS = 65_536
+BATCH_BYTES = 16 << 20
+_SAMPLE = 256
+_MARKED = re.compile(r"JSON path[^']*'c(\d+)'", re.IGNORECASE)
+_MISMATCHED = re.compile(r"Type mismatch in column (\d+)")
+
+
+class _Misfits(Exception):
+    """The columns, by position, whose plans do not fit."""
+
+    def __init__(self, columns: set[int]) -> None:
+        super().__init__(columns)
+        self.columns = columns
+
+
+@dataclass(frozen=True)
+class TableReader:
+    """Reads one table of an open connection, whose transaction keeps the state still."""
+
+    connection: Connection
+    shape: Shape
+    utf8: bool
+
+    def scan(self, consume: Callable[[Scan], T], expected: TableSchema | None = None) -> T:
+        """The contract's ``SourceState.scan``."""
+        steps = [0] * len(self.shape.columns)
+        if expected is not None:
+            self._skip_to(expected, steps)
+        batch_rows = self._batch_rows()
+        while True:
+            plans = [chain[step] for chain, step in zip(self.shape.chains, steps, strict=True)]
+            attempt = _Attempt(self.connection, self.shape, plans, batch_rows)
+            try:
+                with attempt.batches() as batches:
+                    return consume(Scan(attempt.table, batches, self.shape.ordered(plans, self.utf8)))
+            except _Misfits as found:
+                columns = found.columns
+            except Exception:
+                # A consumer that hands the rows to other libraries may leave with their error in place of ours.
+                if attempt.failure is None:
+                    raise
+                if not isinstance(attempt.failure, _Misfits):
+                    raise attempt.failure from None
+                columns = attempt.failure.columns
+            for column in columns:
+                steps[column] += 1
+
+    def _skip_to(self, expected: TableSchema, steps: list[int]) -> None:
+        """Step over plans that cannot fit, in columns that did not fit them before."""
+        types = {column.name: column.type for column in expected.columns}
+        for n, (column, plans) in enumerate(zip(self.shape.columns, self.shape.chains, strict=True)):
+            wanted = types.get(column.name)
+            if wanted in {plan.type for plan in plans}:
+                while plans[steps[n]].type != wanted and self._has_misfit(column.name, plans[steps[n]]):
+                    steps[n] += 1
+
+    def _has_misfit(self, column: str, plan: Plan) -> bool:
+        if plan.misfit is None:
+            return False
+        table = quoted(self.shape.live.name)
+        found = f"SELECT EXISTS (SELECT 1 FROM main.{table} NOT INDEXED WHERE {plan.misfit(quoted(column))}) AS found"
+        return bool(self.connection.value(found))
+
+    def _batch_rows(self) -> int:
+        """So many rows that a batch stays near ``BATCH_BYTES``, by the first and the last rows."""
+        live, columns = self.shape.live, self.shape.columns
+        size = chain("+", [f"coalesce(octet_length({quoted(column.name)}), 0)" for column in columns])
+        ends = [f"SELECT {size} AS size FROM (SELECT * FROM main.{quoted(live.name)} NOT INDEXED LIMIT {_SAMPLE})"]
+        if live.rowid:
+            last = f"SELECT * FROM main.{quoted(live.name)} NOT INDEXED ORDER BY {live.rowid} DESC LIMIT {_SAMPLE}"
+            ends.append(f"SELECT {size} AS size FROM ({last})")
+        average = self.connection.value(f"SELECT CAST(avg(size) AS INTEGER) AS size FROM ({' UNION ALL '.join(ends)})")
+        return max(64, min(MAX_BATCH_ROWS, BATCH_BYTES // ((average or 0) + 8 * len(columns))))
+
+
+class _Attempt:
+    """One pass over a table with fixed plans. ``failure`` is what stopped it, whatever became of the exception."""
+
+    def __init__(self, connection: Connection, shape: Shape, plans: Sequence[Plan], batch_rows: int) -> None:
+        self.table: SourceTable = shape.described(plans)
+        self.failure: Exception | None = None
+        self._connection, self._shape, self._plans = connection, shape, plans
+        self._batch_rows = batch_rows
+        self._schema = arrow_schema(self.table.schema)
+        self._owners = [n for n, plan in enumerate(plans) for _ in plan.arrow]
+
+    @contextmanager
+    def batches(self) -> Iterator[Iterator[pa.RecordBatch]]:
+        """Decoded batches; the first one is decoded on entry. Raises _Misfits, there and in the midst."""
+        with ExitStack() as stack:
+            try:
+                reader = stack.enter_context(self._connection.stream(self._sql(), self._batch_rows))
+                first = self._decoded(reader.read_next_batch(), 1)
+            except FOREIGN as error:
+                raise self._judged(error) from error
+            rows = self._remaining(first, reader)
+            stack.callback(rows.close)
+            yield rows
+
+    def _remaining(self, first: pa.RecordBatch, reader: pa.RecordBatchReader) -> Generator[pa.RecordBatch]:
+        try:
+            if first.num_rows:
+                yield first
+            del first
+            for batch in reader:
+                yield self._decoded(batch, 0)
+        except FOREIGN as error:
+            self.failure = self._judged(error)
+            raise self.failure from error
+        except _Misfits as misfits:
+            self.failure = misfits
+            raise
+
+    def _decoded(self, batch: pa.RecordBatch, skip: int) -> pa.RecordBatch:
+        arrays = batch.columns
+        decoded, misfits, at = [], set(), 0
+        for n, plan in enumerate(self._plans):
+            parts = arrays[at : at + len(plan.arrow)]
+            at += len(plan.arrow)
+            try:
+                if tuple(part.type for part in parts) != plan.arrow:
+                    raise Misfit
+                decoded.append(plan.decode([part.slice(skip) for part in parts] if skip else parts))
+            except Misfit:
+                misfits.add(n)
+        if misfits:
+            raise _Misfits(misfits)
+        return pa.RecordBatch.from_arrays(decoded, schema=self._schema)
+
+    def _judged(self, error: Exception) -> Exception:
+        """A misfit that SQLite or ADBC met, or what else the error means."""
+        words = said(error)
+        marked, mismatched = _MARKED.search(words), _MISMATCHED.search(words)
+        if marked:
+            return _Misfits({int(marked[1])})
+        if mismatched:
+            return _Misfits({self._owners[int(mismatched[1])]})
+        return translated(error, self._connection.path)
+
+    def _sql(self) -> str:
+        dummies = [dummy for plan in self._plans for dummy in plan.dummies]
+        values: list[str] = []
+        for n, (column, plan) in enumerate(zip(self._shape.columns, self._plans, strict=True)):
+            values += plan.select(quoted(column.name), f"json_extract('{{}}', 'c{n}')")
+        table = quoted(self._shape.live.name)
+        # An index that covers the columns would change the order, hence NOT INDEXED.
+        return f"SELECT {', '.join(dummies)} UNION ALL SELECT {', '.join(values)} FROM main.{table} NOT INDEXED"

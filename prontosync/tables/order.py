@@ -1,0 +1,147 @@
+"""Key order over Arrow rows: sorting, finding a key, and the two things a key must not be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from prontosync.engine.arrow import arrow_schema
+from prontosync.engine.connection import Engine, quoted
+from prontosync.errors import Unfit
+from prontosync.model.keys import key_to_text
+from prontosync.model.schema import TableSchema
+from prontosync.model.values import Row, orderable_row
+
+BATCH_ROWS = 65_536
+
+
+class BadRows(Unfit):
+    """NULL or duplicate keys; the message names table and row."""
+
+    id = "bad-rows"
+
+
+def key_at(rows: pa.RecordBatch | pa.Table, schema: TableSchema, index: int) -> Row:
+    """The key of one row."""
+    return tuple(rows.column(name)[index].as_py() for name in schema.key)
+
+
+def position(rows: pa.RecordBatch | pa.Table, schema: TableSchema, key: Row) -> int:
+    """How many of these rows, which are in key order, have a key below ``key``."""
+    wanted = orderable_row(key)
+    low, high = 0, rows.num_rows
+    while low < high:
+        middle = (low + high) // 2
+        if orderable_row(key_at(rows, schema, middle)) < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def order_by(schema: TableSchema, prefix: str = "") -> str:
+    """The SQL that sorts by key."""
+    return ", ".join(f"{prefix}{quoted(name)} ASC NULLS LAST" for name in schema.key)
+
+
+def in_key_order(
+    engine: Engine, batches: Iterable[pa.RecordBatch], schema: TableSchema, ordered: bool
+) -> Iterator[pa.RecordBatch]:
+    """The same rows in key order, in bounded memory: the engine sorts, and spills what does not fit."""
+    if ordered:
+        yield from batches
+        return
+    arrow = arrow_schema(schema)
+    source = _Source(batches)
+    reader = pa.RecordBatchReader.from_batches(arrow, iter(source))
+    columns = ", ".join(quoted(name) for name in schema.names)
+    query = f"SELECT {columns} FROM _ps_in ORDER BY {order_by(schema)}"
+    with source.raising_its_own():
+        for batch in engine.reader(query, BATCH_ROWS, _ps_in=reader):
+            yield as_rows(batch, arrow)
+
+
+class _Source:
+    """Batches that the engine pulls. It turns an error that they raise into one of its own; this keeps the first one."""
+
+    def __init__(self, batches: Iterable[pa.RecordBatch]) -> None:
+        self._batches = batches
+        self._error: BaseException | None = None
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from self._batches
+        except BaseException as error:
+            self._error = error
+            raise
+
+    @contextmanager
+    def raising_its_own(self) -> Iterator[None]:
+        """Whatever ends the block, the batches' own error is what comes out where they raised one."""
+        try:
+            yield
+        except Exception:
+            if self._error is not None:
+                raise self._error from None
+            raise
+
+
+def as_rows(batch: pa.RecordBatch, arrow: pa.Schema) -> pa.RecordBatch:
+    """A batch from the engine in the exact types of a table; the engine forgets the width of binaries."""
+    if batch.schema.equals(arrow):
+        return batch
+    columns = [batch.column(i).cast(field.type) for i, field in enumerate(arrow)]
+    return pa.RecordBatch.from_arrays(columns, schema=arrow)
+
+
+def checked(batches: Iterable[pa.RecordBatch], table: str, schema: TableSchema) -> Iterator[pa.RecordBatch]:
+    """The same batches, which are in key order; raises BadRows at a NULL or duplicate key."""
+    last: pa.RecordBatch | None = None
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        _refuse_nulls(batch, table, schema)
+        _refuse_twins(batch if last is None else _glued(last, batch), table, schema)
+        last = batch.slice(batch.num_rows - 1)
+        yield batch
+
+
+def _glued(last: pa.RecordBatch, batch: pa.RecordBatch) -> pa.Table:
+    return pa.Table.from_batches([last, batch])
+
+
+def _refuse_nulls(batch: pa.RecordBatch, table: str, schema: TableSchema) -> None:
+    for name in schema.key:
+        column = batch.column(name)
+        if column.null_count:
+            index = pc.index(column.is_null(), True).as_py()
+            key = key_to_text(key_at(batch, schema, index), schema)
+            raise BadRows(
+                f'table "{table}", row ({key}): NULL in key column "{name}"',
+                "give the row a key in the source, or configure another key for the table",
+            )
+
+
+def _refuse_twins(rows: pa.RecordBatch | pa.Table, table: str, schema: TableSchema) -> None:
+    if rows.num_rows < 2:
+        return
+    same = None
+    for name in schema.key:
+        column = rows.column(name)
+        equal = _equal(column.slice(0, rows.num_rows - 1), column.slice(1))
+        same = equal if same is None else pc.and_(same, equal)
+    index = pc.index(same, True).as_py()
+    if index >= 0:
+        key = key_to_text(key_at(rows, schema, index), schema)
+        raise BadRows(
+            f'table "{table}" has two rows with the key ({key})',
+            f'configure a key that tells them apart: key = [...] under [table."{table}"]',
+        )
+
+
+def _equal(before: pa.ChunkedArray, after: pa.ChunkedArray) -> pa.ChunkedArray:
+    equal = pc.equal(before, after)
+    return pc.or_(equal, pc.and_(pc.is_nan(before), pc.is_nan(after))) if pa.types.is_floating(before.type) else equal
