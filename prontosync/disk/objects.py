@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -120,6 +120,15 @@ class FolderObjectStore:
         self._known.add(name)
         return name
 
+    def adopt(self, name: ObjectName, path: Path) -> None:
+        """Take over a file whose bytes were verified against ``name`` and synced, and which lies on this file system."""
+        files.link_into_place(path, self.path(name))
+        self._known.add(name)
+
+    def sync(self, names: Iterable[ObjectName]) -> None:
+        """Make the names of adopted objects durable."""
+        files.sync_folders(self.path(name).parent for name in names)
+
     @contextmanager
     def batch(self) -> Iterator[None]:
         if self._pending is not None:
@@ -169,10 +178,10 @@ class FolderObjectStore:
 
 
 class OverlayObjectStore:
-    """Reads from two stores and writes to the upper one: what can be computed again stays out of the lower."""
+    """Reads from two stores and writes to the upper one only. ``sparing``: what the lower holds is not written again."""
 
-    def __init__(self, upper: FolderObjectStore, lower: ObjectStore) -> None:
-        self.upper, self.lower = upper, lower
+    def __init__(self, upper: FolderObjectStore, lower: ObjectStore, sparing: bool) -> None:
+        self.upper, self.lower, self._sparing = upper, lower, sparing
 
     def has(self, name: ObjectName) -> bool:
         return self.upper.has(name) or self.lower.has(name)
@@ -182,7 +191,7 @@ class OverlayObjectStore:
 
     def add(self, data: Buffer, suffix: Suffix) -> ObjectName:
         name = ObjectName(object_id(data), suffix)
-        return name if self.lower.has(name) else self.upper.add(data, suffix)
+        return name if self._sparing and self.lower.has(name) else self.upper.add(data, suffix)
 
     def batch(self) -> AbstractContextManager[None]:
         return self.upper.batch()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -79,10 +77,10 @@ class Repository:
         """The lock that every command which changes something holds."""
         return repository_lock(self.inner / "lock")
 
-    def sweep(self, now: Callable[[], float] = time.time) -> None:
-        """Remove what crashed runs left in ``tmp`` a week ago or more."""
+    def sweep(self, now: float) -> None:
+        """Remove what crashed runs left in ``tmp`` a week ago or more; ``now`` in seconds since 1970."""
         for path in self.tmp.iterdir() if self.tmp.is_dir() else ():
-            if path.is_file() and now() - path.stat().st_mtime > STALE_SECONDS:
+            if path.is_file() and now - path.stat().st_mtime > STALE_SECONDS:
                 files.remove(path)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,14 @@ class Engine:
 
     def table(self, query: str, params: Sequence[Any] = (), **relations: Any) -> pa.Table:
         """The rows of a query as one Arrow table. ``relations`` are Arrow tables or readers, by the name the query uses."""
-        with self._registered(relations), _translated():
+        with _translated(), _registered(self._con, relations):
             return _plain(self._con.sql(query, params=list(params) or None)).to_arrow_table()
 
-    def reader(self, query: str, rows: int, **relations: Any) -> Iterator[pa.RecordBatch]:
-        """The rows of a query in batches of at most ``rows``; the connection is taken until the iterator is closed."""
-        with self._registered(relations), _translated():
-            stream = self._con.sql(query).to_arrow_reader(rows)
+    def reader(self, query: str, rows: int, **relations: Any) -> Generator[pa.RecordBatch, None, None]:
+        """The rows of a query over ``relations`` alone, in batches of at most ``rows``. Other queries may run meanwhile."""
+        # An open result owns its connection, hence one of its own; settings and lock-down belong to the database.
+        with _translated(), closing(self._con.cursor()) as con, _registered(con, relations):
+            stream = _plain(con.sql(query)).to_arrow_reader(rows)
             try:
                 while (batch := _next(stream)) is not None:
                     yield batch
@@ -83,16 +84,6 @@ class Engine:
         """A relation name that nothing else uses."""
         return f"_ps_r{next(self._names)}"
 
-    @contextmanager
-    def _registered(self, relations: dict[str, Any]) -> Iterator[None]:
-        for name, relation in relations.items():
-            self._con.register(name, relation)
-        try:
-            yield
-        finally:
-            for name in relations:
-                self._con.unregister(name)
-
     def _lock_down(self, readable: Sequence[Path], spill: Path | None, memory: str, threads: int) -> None:
         settings: dict[str, Any] = {
             "autoinstall_known_extensions": False,
@@ -104,7 +95,7 @@ class Engine:
             "allowed_directories": [str(folder.resolve()) for folder in readable],
         }
         for name, value in settings.items():
-            self._con.execute(f"SET {name} = $1", [value])
+            self._con.execute(f"SET GLOBAL {name} = $1", [value])
         self._con.execute("SET enable_external_access = false")
         self._con.execute("SET lock_configuration = true")
 
@@ -123,6 +114,17 @@ def _plain(relation: duckdb.DuckDBPyRelation | None) -> duckdb.DuckDBPyRelation:
     if relation is None:
         raise QueryError("the query gives no rows", "ask with SELECT")
     return relation
+
+
+@contextmanager
+def _registered(con: duckdb.DuckDBPyConnection, relations: dict[str, Any]) -> Iterator[None]:
+    for name, relation in relations.items():
+        con.register(name, relation)
+    try:
+        yield
+    finally:
+        for name in relations:
+            con.unregister(name)
 
 
 def _next(stream: pa.RecordBatchReader) -> pa.RecordBatch | None:

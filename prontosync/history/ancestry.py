@@ -31,6 +31,7 @@ class Ancestry:
         self.commits = commits
         self._cache = cache
         self._depths: dict[ObjectId, int] = {}
+        self._boundaries: set[ObjectId] = set()
         self._stored = 0
         self._load()
 
@@ -76,15 +77,18 @@ class Ancestry:
     def save(self) -> None:
         """Keep what was measured for the next run."""
         if self._cache is not None and len(self._depths) > self._stored:
-            files.replace(self._cache, b"".join(_record(c, d) for c, d in self._depths.items()))
+            depths = dict.fromkeys(self._boundaries, 0) | self._depths
+            files.replace(self._cache, b"".join(_record(c, d) for c, d in depths.items()))
             self._stored = len(self._depths)
 
-    def forget(self) -> None:
-        """To be called when commits arrived that were boundaries before: depths may have grown."""
-        self._depths.clear()
-        self._stored = 0
-        if self._cache is not None:
-            files.remove(self._cache)
+    def arrived(self, commits: Iterable[ObjectId]) -> None:
+        """To be called with commits that a fetch brought: where one was a boundary before, depths may have grown."""
+        if any(commit in self._boundaries for commit in commits):
+            self._depths.clear()
+            self._boundaries.clear()
+            self._stored = 0
+            if self._cache is not None:
+                files.remove(self._cache)
 
     def _paint(self, ours: Sequence[ObjectId], theirs: Sequence[ObjectId]) -> dict[ObjectId, int]:
         """Flags of what is reached from both sides, deepest commits first, until only common ancestors' ancestors are left.
@@ -125,6 +129,7 @@ class Ancestry:
             missing = [p for p in self.parents(current) if p not in self._depths]
             if not missing:
                 depths = [self._depths[p] for p in self.parents(current)]
+                self._boundaries.update(self.boundaries(current))
                 self._depths[current] = 1 + max(depths, default=0)
                 open_commits.discard(current)
                 stack.pop()
@@ -143,7 +148,11 @@ class Ancestry:
             return
         for start in range(0, len(data) - _RECORD + 1, _RECORD):
             identity = ObjectId(data[start : start + 32].hex())
-            self._depths[identity] = int.from_bytes(data[start + 32 : start + _RECORD], "little")
+            depth = int.from_bytes(data[start + 32 : start + _RECORD], "little")
+            if depth:
+                self._depths[identity] = depth
+            else:
+                self._boundaries.add(identity)
         self._stored = len(self._depths)
 
 

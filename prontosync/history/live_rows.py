@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from prontosync.engine.arrow import arrow_schema
 from prontosync.engine.connection import Engine, quoted
+from prontosync.errors import Unfit
 from prontosync.history.disputes import Dispute, Disputes, Key, Origin, keys_table, rows_by_key, rows_table
-from prontosync.history.sets import State, applied_row, is_settled, shown_row, snapshot_row
+from prontosync.history.sets import Cells, Rows, State, applied_row, as_state, is_settled, shown_row, snapshot_row
 from prontosync.model.changes import PRESENT
 from prontosync.model.schema import TableSchema
 from prontosync.model.values import Row
@@ -23,6 +24,12 @@ from prontosync.tables import parquet
 from prontosync.tables.compare import Delta, changes_between, compare
 from prontosync.tables.order import as_rows
 from prontosync.tables.reader import StoredTable, key_join
+
+
+
+class KeyChanged(Unfit):
+    id = "key-changed"
+
 
 Pins = Mapping[Key, Row | None]
 """For each disputed key the live row, canonical, or None where the live database had none."""
@@ -46,13 +53,20 @@ def decode_pins(schema: TableSchema, data: bytes) -> Pins:
 
 
 class DisputedRows:
-    """The disputed rows of one table during a snapshot: taken out of the live rows, and put back as the table shows them."""
+    """The disputed rows of one table during a snapshot: taken out of the live rows, and put back as the table shows them.
 
-    def __init__(self, engine: Engine, disputes: Disputes, pins: Pins, origin: Origin) -> None:
+    ``pins`` None: it was never noted what the live database held, so what it holds now counts as that. ``schema`` is the
+    live one; a column that it lacks or has with another type is in dispute no more. Raises KeyChanged.
+    """
+
+    def __init__(
+        self, engine: Engine, disputes: Disputes, pins: Pins | None, origin: Origin, schema: TableSchema
+    ) -> None:
         self._engine, self._before, self._pins, self._origin = engine, disputes, pins, origin
-        self.schema = disputes.schema
-        self._keys = keys_table(self.schema, disputes.rows)
-        self.disputes = Disputes(self.schema)
+        self.schema = schema
+        self._carry = _Carry(disputes.schema, schema)
+        self._keys = keys_table(schema, disputes.rows)
+        self.disputes = Disputes(schema)
         self.pins: dict[Key, Row | None] = {}
 
     def rows(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -71,7 +85,8 @@ class DisputedRows:
         self.disputes, self.pins = Disputes(self.schema), {}
         for key, dispute in self._before.rows.items():
             now = live.get(key)
-            state = snapshot_row(dispute.state, self._pins.get(key), now)
+            before = now if self._pins is None else self._carry.row(self._pins.get(key), now)
+            state = snapshot_row(self._carry.state(dispute.state, now), before, now)
             if not is_settled(state):
                 self.disputes.rows[key] = self._carried(dispute, state)
                 self.pins[key] = now
@@ -92,6 +107,35 @@ class DisputedRows:
         on = key_join(self.schema, "r", "k")
         result = self._engine.table(f"SELECT r.* FROM _ps_r r {kind} JOIN _ps_k k ON {on}", _ps_r=rows, _ps_k=self._keys)
         return pa.Table.from_batches([as_rows(b, rows.schema) for b in result.to_batches()], schema=rows.schema)
+
+
+class _Carry:
+    """Disputed rows of one schema in the columns of another: what both have alike is kept, the rest is as it is live."""
+
+    def __init__(self, old: TableSchema, new: TableSchema) -> None:
+        types = {column.name: (i, column.type) for i, column in enumerate(old.columns)}
+        self._from = [types[c.name][0] if types.get(c.name, (0, ""))[1] == c.type else None for c in new.columns]
+        if old.key != new.key or any(self._from[new.names.index(name)] is None for name in new.key):
+            raise KeyChanged("the key of a table with open conflicts changed", "resolve its conflicts, then change the key")
+
+    def row(self, row: Row | None, live: Row | None) -> Row | None:
+        if row is None:
+            return None
+        return tuple(
+            row[old] if old is not None else (live[i] if live else None) for i, old in enumerate(self._from)
+        )
+
+    def state(self, state: State, live: Row | None) -> State:
+        if isinstance(state, Cells):
+            return Cells(
+                tuple(
+                    state.cells[old] if old is not None else frozenset([live[i] if live else None])
+                    for i, old in enumerate(self._from)
+                )
+            )
+        if isinstance(state, Rows):
+            return as_state(frozenset(self.row(row, live) for row in state.rows))
+        return state
 
 
 @dataclass(frozen=True)

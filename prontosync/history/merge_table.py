@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import decimal
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,15 +20,15 @@ from prontosync.history.disputes import (
     keys_table,
     rows_by_key,
     rows_by_key_list,
-    rows_table,
 )
+from prontosync.history.row_patch import in_key_order, row_patch
 from prontosync.history.sets import Cells, Rows, State, Sum, candidates, is_settled, merge_row, shown_row
 from prontosync.model.changes import CHANGE, DELETE, INSERT, UPSERT
 from prontosync.model.objects import TableState
 from prontosync.model.schema import MAX_PRECISION, TableSchema, decimal_parts
 from prontosync.model.values import Row, Value
 from prontosync.tables.compare import Delta, changes_between, delta_schema
-from prontosync.tables.order import as_rows, order_by
+from prontosync.tables.order import as_rows
 from prontosync.tables.reader import StoredTable, key_join, patch_schema
 from prontosync.tables.states import store_changes
 
@@ -97,7 +97,7 @@ class _Merge:
         outcomes = self._outcomes(delta, special_table)
         hard = outcomes.filter(pc.equal(outcomes.column(_OUTCOME), _HARD))
         changed = [self._clean(outcomes), self._hard(keys_of(self.schema, hard), special)]
-        patch = self._sorted(pa.concat_tables(changed))
+        patch = in_key_order(self.engine, self.schema, pa.concat_tables(changed))
         if not patch.num_rows and self.disputes.same_as(self.ours.disputes):
             return None
         state = store_changes(self.engine, self.ours.table, patch)
@@ -227,7 +227,7 @@ class _Merge:
                 upserts.append(row)
             elif row is None and mine is not None:
                 deletes.append(mine)
-        return self._patch(upserts, deletes)
+        return row_patch(self.schema, upserts, deletes)
 
     def _rows(self, side: TableSide | None, keys: pa.Table) -> dict[Key, Row]:
         if side is None or not keys.num_rows:
@@ -272,15 +272,6 @@ class _Merge:
                     for origin in _origins(side, key, candidate.column, candidate.value):
                         dispute.add(candidate.column, candidate.value, origin)
         return dispute
-
-    def _patch(self, upserts: Sequence[Row], deletes: Sequence[Row]) -> pa.Table:
-        rows = rows_table(self.schema, [*upserts, *deletes])
-        kinds = [UPSERT] * len(upserts) + [DELETE] * len(deletes)
-        return rows.append_column(patch_schema(self.schema).field(CHANGE), pa.array(kinds, pa.string()))
-
-    def _sorted(self, patch: pa.Table) -> pa.Table:
-        result = self.engine.table(f"SELECT * FROM _ps_p ORDER BY {order_by(self.schema)}", _ps_p=patch)
-        return _cast(result, patch.schema)
 
 
 def keys_of(schema: TableSchema, table: pa.Table) -> list[Key]:

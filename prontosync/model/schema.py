@@ -9,6 +9,7 @@ UTF-8 text, ``b`` and the blob.
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Sequence
 
 import msgspec
@@ -19,6 +20,7 @@ RESERVED_PREFIX = "_ps_"
 SIMPLE_TYPES = frozenset(
     ["bool", "int64", "float64", "text", "bytes", "date", "time", "timestamp", "timestamptz", "json", "uuid", "any"]
 )
+_LOWER = {ord(letter): ord(letter.lower()) for letter in string.ascii_uppercase}
 _DECIMAL = re.compile(r"decimal\(([1-9]\d?),(0|[1-9]\d?)\)")
 MAX_PRECISION = 38
 
@@ -113,6 +115,13 @@ def check_schema(table: str, schema: TableSchema) -> None:
     names = schema.names
     if len(set(names)) != len(names):
         raise BadSchema(f'table "{table}" has two columns of one name')
+    folded = [_folded(name) for name in names]
+    twins = [name for name in names if folded.count(_folded(name)) > 1] if len(set(folded)) != len(folded) else []
+    if twins:
+        raise BadSchema(
+            f'table "{table}" has columns "{twins[0]}" and "{twins[1]}", which differ only by case',
+            f'rename one, or leave the table out: exclude = ["{table}"] under [source]',
+        )
     reserved = [name for name in names if name.lower().startswith(RESERVED_PREFIX)]
     if reserved:
         raise BadSchema(
@@ -140,6 +149,11 @@ def differences(ours: TableSchema, theirs: TableSchema) -> list[str]:
     if ours.key != theirs.key:
         words.append(f"the key is {_names(theirs.key)}, was {_names(ours.key)}")
     return words
+
+
+def _folded(name: str) -> str:
+    """A name as SQLite and DuckDB compare names: without regard to the case of ASCII letters."""
+    return name.translate(_LOWER)
 
 
 def _names(names: Sequence[str]) -> str:

@@ -59,7 +59,7 @@ class FolderRemote:
 
     def list_refs(self) -> list[RefName]:
         with self._translated():
-            return sorted(name for name in self._ref_names("") if self._is_file(record_path(name, 1)))
+            return sorted(name for name in self._ref_names("") if self._has_record(name))
 
     def advance(
         self,
@@ -163,6 +163,12 @@ class FolderRemote:
 
     def _is_file(self, path: str) -> bool:
         return self._size(path) is not None
+
+    def _has_record(self, name: RefName) -> bool:
+        try:
+            return self._is_file(record_path(name, 1))
+        except RemoteDamaged:
+            return False
 
     def _start_of(self, path: str) -> bytes | None:
         if self._size(path) is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import paramiko
 
@@ -13,7 +13,7 @@ from prontosync.remote.connection import Address, ConnectionOptions, Timeouts
 from prontosync.remote.contract import RemoteUnreachable
 from prontosync.remote.known_hosts import HostKey, KnownHosts
 from prontosync.remote.sftp_errors import HostKeyRefused, LoginRefused, silence, translated
-from prontosync.remote.sftp_keys import login_keys
+from prontosync.remote.sftp_keys import LoginKeys
 from prontosync.remote.sftp_pipeline import Pipeline
 from prontosync.remote.sftp_watchdog import STEP, Watchdog
 
@@ -111,20 +111,26 @@ class Connection:
     def _log_in(self, transport: paramiko.Transport) -> None:
         """Raises LoginRefused. Where the server hangs up instead of answering the first key, it is the link's fault."""
         offered = 0
-        for key in login_keys(self._options):
-            try:
-                if not transport.auth_publickey(self._address.user, key):
+        with closing(LoginKeys(self._options)) as keys:
+            for key in keys:
+                if self._opens_with(transport, key, last_chance=offered > 0):
                     return
-            except paramiko.AuthenticationException:
-                if self.reason() or (not transport.is_active() and offered == 0):
-                    raise EOFError from None
-            offered += 1
-            if not transport.is_active():
-                break
+                offered += 1
+                if not transport.is_active():
+                    break
         who = f'"{self._address.user}" at "{self._address.host}"'
         if not offered:
             raise LoginRefused(f"no key to log in as {who}", "name one with --identity, or add one to an agent")
         raise LoginRefused(f"the login as {who} was refused", "is the public key in that account's authorized_keys?")
+
+    def _opens_with(self, transport: paramiko.Transport, key: paramiko.PKey, *, last_chance: bool) -> bool:
+        """``last_chance``: servers hang up after a number of keys, which is a refusal then."""
+        try:
+            return not transport.auth_publickey(self._address.user, key)
+        except paramiko.AuthenticationException:
+            if self.reason() or (not transport.is_active() and not last_chance):
+                raise EOFError from None
+            return False
 
 
 _CHANGED = "if the server has a new key, ask its administrator for the fingerprint, and pin it with --fingerprint"

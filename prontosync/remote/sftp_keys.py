@@ -20,28 +20,59 @@ class _Encrypted(Exception):
     pass
 
 
-def login_keys(options: ConnectionOptions) -> Iterator[paramiko.PKey]:
-    """The keys to offer, in turn. Raises LoginRefused where the configured one cannot be used."""
-    if options.identity is not None:
-        yield _configured(options.identity, options.agent)
-        return
-    if options.agent:
-        yield from _agent_keys()
-    for name in DEFAULT_NAMES if options.home else ():
-        path = options.home / ".ssh" / name  # type: ignore[operator]
+class LoginKeys:
+    """The keys to offer. A key of the agent can be used until ``close``."""
+
+    def __init__(self, options: ConnectionOptions) -> None:
+        self._options = options
+        self._agent: paramiko.Agent | None = None
+
+    def close(self) -> None:
+        if self._agent:
+            self._agent.close()
+
+    def __iter__(self) -> Iterator[paramiko.PKey]:
+        """In turn. Raises LoginRefused where the configured one cannot be used."""
+        if self._options.identity is not None:
+            yield self._configured(self._options.identity)
+            return
+        yield from self._agent_keys()
+        if self._options.home is not None:
+            yield from _usual_keys(self._options.home / ".ssh")
+
+    def _configured(self, path: Path) -> paramiko.PKey:
+        try:
+            return _from_file(path)
+        except _Encrypted:
+            key = self._in_agent(path)
+            if key is None:
+                raise LoginRefused(
+                    f'the key "{path}" has a passphrase, and no agent holds it', ENCRYPTED_HINT
+                ) from None
+            return key
+
+    def _in_agent(self, path: Path) -> paramiko.PKey | None:
+        try:
+            public = paramiko.PublicBlob.from_file(f"{path}.pub")
+        except (OSError, ValueError, paramiko.SSHException):
+            return None
+        return next((key for key in self._agent_keys() if key.asbytes() == public.key_blob), None)
+
+    def _agent_keys(self) -> tuple[paramiko.PKey, ...]:
+        if not self._options.agent:
+            return ()
+        try:
+            self._agent = paramiko.Agent()
+            return tuple(self._agent.get_keys())
+        except (paramiko.SSHException, OSError):
+            return ()
+
+
+def _usual_keys(folder: Path) -> Iterator[paramiko.PKey]:
+    for path in (folder / name for name in DEFAULT_NAMES):
         with suppress(LoginRefused, _Encrypted):  # one that cannot be used is as good as none
             if path.is_file():
                 yield _from_file(path)
-
-
-def _configured(path: Path, use_agent: bool) -> paramiko.PKey:
-    try:
-        return _from_file(path)
-    except _Encrypted:
-        key = _in_agent(path) if use_agent else None
-        if key is None:
-            raise LoginRefused(f'the key "{path}" has a passphrase, and no agent holds it', ENCRYPTED_HINT) from None
-        return key
 
 
 def _from_file(path: Path) -> paramiko.PKey:
@@ -63,18 +94,3 @@ def _check_mode(path: Path) -> None:
         raise LoginRefused(f'the key "{path}" cannot be read: {error.strerror}') from None
     if found.st_uid == os.getuid() and found.st_mode & 0o077:
         raise LoginRefused(f'the key "{path}" can be read by others', f"chmod 600 {path}")
-
-
-def _in_agent(path: Path) -> paramiko.PKey | None:
-    try:
-        public = paramiko.PublicBlob.from_file(f"{path}.pub")
-    except (OSError, ValueError, paramiko.SSHException):
-        return None
-    return next((key for key in _agent_keys() if key.asbytes() == public.key_blob), None)
-
-
-def _agent_keys() -> tuple[paramiko.PKey, ...]:
-    try:
-        return tuple(paramiko.Agent().get_keys())
-    except (paramiko.SSHException, OSError):
-        return ()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -23,6 +24,7 @@ T = TypeVar("T")
 MAX_BATCH_ROWS = 65_536
 BATCH_BYTES = 16 << 20
 _SAMPLE = 256
+_PEEK = 1024
 _MARKED = re.compile(r"JSON path[^']*'c(\d+)'", re.IGNORECASE)
 _MISMATCHED = re.compile(r"Type mismatch in column (\d+)")
 
@@ -48,9 +50,10 @@ class TableReader:
         steps = [0] * len(self.shape.columns)
         if expected is not None:
             self._skip_to(expected, steps)
+        self._peek(steps)
         batch_rows = self._batch_rows()
         while True:
-            plans = [chain[step] for chain, step in zip(self.shape.chains, steps, strict=True)]
+            plans = self._plans(steps)
             attempt = _Attempt(self.connection, self.shape, plans, batch_rows)
             try:
                 with attempt.batches() as batches:
@@ -66,6 +69,19 @@ class TableReader:
                 columns = attempt.failure.columns
             for column in columns:
                 steps[column] += 1
+
+    def _plans(self, steps: Sequence[int]) -> list[Plan]:
+        return [plans[step] for plans, step in zip(self.shape.chains, steps, strict=True)]
+
+    def _peek(self, steps: list[int]) -> None:
+        """Step over the plans that the first rows do not fit, while that is cheap."""
+        while True:
+            try:
+                with _Attempt(self.connection, self.shape, self._plans(steps), _PEEK).batches():
+                    return
+            except _Misfits as found:
+                for column in found.columns:
+                    steps[column] += 1
 
     def _skip_to(self, expected: TableSchema, steps: list[int]) -> None:
         """Step over plans that cannot fit, in columns that did not fit them before."""
@@ -95,6 +111,22 @@ class TableReader:
         return max(64, min(MAX_BATCH_ROWS, BATCH_BYTES // ((average or 0) + 8 * len(columns))))
 
 
+def _read_ahead(reader: pa.RecordBatchReader) -> Generator[pa.RecordBatch]:
+    """The reader's batches; while one is used, the next is fetched on a thread of its own."""
+
+    def following() -> pa.RecordBatch | None:
+        try:
+            return reader.read_next_batch()
+        except StopIteration:
+            return None
+
+    with ThreadPoolExecutor(1, thread_name_prefix="scan") as pool:
+        ahead = pool.submit(following)
+        while (batch := ahead.result()) is not None:
+            ahead = pool.submit(following)
+            yield batch
+
+
 class _Attempt:
     """One pass over a table with fixed plans. ``failure`` is what stopped it, whatever became of the exception."""
 
@@ -121,11 +153,12 @@ class _Attempt:
 
     def _remaining(self, first: pa.RecordBatch, reader: pa.RecordBatchReader) -> Generator[pa.RecordBatch]:
         try:
-            if first.num_rows:
-                yield first
-            del first
-            for batch in reader:
-                yield self._decoded(batch, 0)
+            with closing(_read_ahead(reader)) as following:
+                if first.num_rows:
+                    yield first
+                del first
+                for batch in following:
+                    yield self._decoded(batch, 0)
         except FOREIGN as error:
             self.failure = self._judged(error)
             raise self.failure from error

@@ -1,7 +1,7 @@
 """The rows of an apply in temporary tables without declared types, and the SQL that matches them with live rows.
 
-For the i-th written column a temporary table holds ``c<i>``; its rowids count the rows from 1. ``old`` and ``new`` stand
-row by row, and ``mask`` tells which set of columns differs between them.
+For the i-th written column a temporary table holds ``c<i>``; its rowids count the rows from 1. ``old`` and ``new``
+stand row by row, and ``mask`` tells which set of columns differs between them.
 """
 
 from __future__ import annotations

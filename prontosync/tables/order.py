@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -49,7 +49,7 @@ def order_by(schema: TableSchema, prefix: str = "") -> str:
 
 def in_key_order(
     engine: Engine, batches: Iterable[pa.RecordBatch], schema: TableSchema, ordered: bool
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch, None, None]:
     """The same rows in key order, in bounded memory: the engine sorts, and spills what does not fit."""
     if ordered:
         yield from batches
@@ -59,8 +59,8 @@ def in_key_order(
     reader = pa.RecordBatchReader.from_batches(arrow, iter(source))
     columns = ", ".join(quoted(name) for name in schema.names)
     query = f"SELECT {columns} FROM _ps_in ORDER BY {order_by(schema)}"
-    with source.raising_its_own():
-        for batch in engine.reader(query, BATCH_ROWS, _ps_in=reader):
+    with source.raising_its_own(), closing(engine.reader(query, BATCH_ROWS, _ps_in=reader)) as sorted_batches:
+        for batch in sorted_batches:
             yield as_rows(batch, arrow)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 
 import pyarrow as pa
 
@@ -35,8 +36,9 @@ def store_rows(
     Raises BadRows (``tables.order``) at a NULL or duplicate key.
     """
     comparable = parent is not None and _same_key(parent.schema, schema)
-    rows = checked(in_key_order(engine, batches, schema, ordered), name, schema)
-    written = write_table(store, engine, schema, rows, parent if comparable else None, limits)
+    with closing(in_key_order(engine, batches, schema, ordered)) as sorted_batches:
+        rows = checked(sorted_batches, name, schema)
+        written = write_table(store, engine, schema, rows, parent if comparable else None, limits)
     state = _state(store, schema, ddl, written)
     if parent is None:
         return state

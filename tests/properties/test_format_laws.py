@@ -44,7 +44,8 @@ from tests.fixtures.rows import (
 )
 
 seeds = st.integers(0, 2**32)
-FEW = settings(max_examples=60)
+FEW = settings(max_examples=30)
+ORACLE = Engine()
 
 
 @pytest.fixture(scope="module")
@@ -182,9 +183,8 @@ class TestReading:
 
 def oracle(schema: TableSchema, old: pa.Table, new: pa.Table) -> dict[object, str]:
     """The kind of each changed key, by a DuckDB query of its own: EXCEPT on the rows, then which side a key is on."""
-    with Engine() as engine:
-        changed = engine.table("FROM _o EXCEPT FROM _n", _o=old, _n=new)
-        arrived = engine.table("FROM _n EXCEPT FROM _o", _o=old, _n=new)
+    changed = ORACLE.table("FROM _o EXCEPT FROM _n", _o=old, _n=new)
+    arrived = ORACLE.table("FROM _n EXCEPT FROM _o", _o=old, _n=new)
     gone = {identity(schema, row) for row in as_python(changed)}
     came = {identity(schema, row) for row in as_python(arrived)}
     kinds = dict.fromkeys(gone - came, "delete") | dict.fromkeys(came - gone, "insert")

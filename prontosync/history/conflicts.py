@@ -1,0 +1,90 @@
+"""Open conflicts as people see them: one for each disputed cell or row, with its candidates by the branch they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from prontosync.history.disputes import Dispute, Disputes, Key, Origin
+from prontosync.history.sets import Rows, shown_row
+from prontosync.model import encoding
+from prontosync.model.ids import object_id
+from prontosync.model.keys import key_to_json
+from prontosync.model.schema import TableSchema
+from prontosync.model.values import Row, Value, restored
+
+ID_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A candidate: a value of the column, a whole row, or None for "absent" where the row is in dispute."""
+
+    value: Value | Row | None
+    origins: tuple[Origin, ...]
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        return tuple(origin.branch for origin in self.origins)
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A disputed cell (``column``) or row (None). ``id`` is the same wherever the conflict travels. ``row`` is the shown row."""
+
+    id: str
+    table: str
+    schema: TableSchema
+    key: Key
+    kind: str
+    column: str | None
+    choices: tuple[Choice, ...]
+    row: Row | None
+    since: str
+
+    @property
+    def shown(self) -> Value | Row | None:
+        """What the table shows: the cell, or the row."""
+        if self.column is None or self.row is None:
+            return self.row
+        return self.row[self.schema.names.index(self.column)]
+
+
+def conflicts_of(table: str, disputes: Disputes) -> Iterator[Conflict]:
+    """The conflicts of a table in key order, cells in column order."""
+    order = sorted(range(len(disputes.schema.names)), key=lambda i: disputes.schema.names[i])
+    for key, dispute in disputes.rows.items():
+        row = shown_row(dispute.state, order)
+        for column in _columns(dispute, disputes.schema):
+            yield _conflict(table, disputes.schema, key, column, dispute, row)
+
+
+def conflict_id(table: str, schema: TableSchema, key: Key, column: str | None) -> str:
+    """Stable across machines: made of table, key and column."""
+    named = key_to_json(tuple(restored(v) for v in key), schema)
+    text = [table, {name: str(value) for name, value in named.items()}, column]
+    return object_id(encoding.encode(text))[:ID_DIGITS]
+
+
+def _columns(dispute: Dispute, schema: TableSchema) -> Iterable[str | None]:
+    if isinstance(dispute.state, Rows):
+        return [None]
+    return list(dict.fromkeys(candidate.column for candidate in dispute.candidates(schema)))
+
+
+def _conflict(
+    table: str, schema: TableSchema, key: Key, column: str | None, dispute: Dispute, row: Row | None
+) -> Conflict:
+    found = [c for c in dispute.candidates(schema) if c.column == column]
+    origins = [origin for candidate in found for origin in candidate.origins]
+    return Conflict(
+        id=conflict_id(table, schema, key, column),
+        table=table,
+        schema=schema,
+        key=key,
+        kind=next((o.kind for o in origins if o.kind), "row" if column is None else "cell"),
+        column=column,
+        choices=tuple(Choice(c.value, c.origins) for c in found),
+        row=row,
+        since=min((o.since for o in origins if o.since), default=""),
+    )

@@ -1,0 +1,213 @@
+"""Fetch and push: the refs of remotes, and what they need, to here and back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+from prontosync.disk.config import RemoteConfig, located
+from prontosync.disk.refs import RefState
+from prontosync.errors import Moved, NotFound
+from prontosync.model.ids import ObjectId, object_id
+from prontosync.model.names import TAG_PREFIX, RefName
+from prontosync.model.objects import decode_record
+from prontosync.remote.connection import ConnectionOptions
+from prontosync.remote.contract import Remembered, Remote
+from prontosync.remote.locate import locate
+from prontosync.remote.transfer import Fetch, outgoing
+from prontosync.remote.transfer import Moved as MovedObjects
+from prontosync.workflow.session import Session
+
+DEFAULT_UPSTREAM = RefName("main")
+
+
+class UnknownRemote(NotFound):
+    id = "unknown-remote"
+
+
+class NotForward(Moved):
+    """The remote's branch has commits that ours lacks."""
+
+    id = "not-forward"
+
+
+@dataclass(frozen=True)
+class RefMove:
+    old: ObjectId | None
+    new: ObjectId | None
+
+
+@dataclass
+class Transfer:
+    """What a fetch or push did with one remote: refs that moved, objects and their bytes, seconds; and the link's totals."""
+
+    remote: str
+    refs: dict[str, RefMove] = field(default_factory=dict)
+    objects: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    round_trips: int = 0
+    wire_bytes: int = 0
+
+
+class Link:
+    """An open remote, and what is known of its refs."""
+
+    def __init__(self, session: Session, config: RemoteConfig, remote: Remote) -> None:
+        self.session, self.config, self.remote = session, config, remote
+        self.name = config.name
+
+    def remembered(self, ref: RefName) -> Remembered | None:
+        """The newest record of a ref that was seen."""
+        data = self.session.repo.remembered.read(self.name, ref)
+        return Remembered(RefState(decode_record(data), object_id(data)), data) if data else None
+
+    def remember(self, ref: RefName, data: bytes) -> None:
+        self.session.repo.remembered.write(self.name, ref, data)
+
+    def tracking(self, ref: RefName) -> RefName:
+        """The ref here that says where the remote's was last seen."""
+        return RefName(f"{self.name}/{ref}")
+
+
+@contextmanager
+def linked(session: Session, name: str) -> Iterator[Link]:
+    """Open a configured remote. Raises UnknownRemote, and what connecting raises (12, 13)."""
+    config = session.repo.config.remotes.get(name)
+    if config is None:
+        raise UnknownRemote(f'there is no remote "{name}"', "see: prontosync remote list")
+    with ExitStack() as stack:
+        yield Link(session, config, stack.enter_context(open_remote(session, config)))
+
+
+def open_remote(session: Session, config: RemoteConfig) -> Remote:
+    """The remote, not connected yet."""
+    return locate(config.url, connection_options(session, config), session.repo.top)
+
+
+def connection_options(session: Session, config: RemoteConfig) -> ConnectionOptions:
+    top, world = session.repo.top, session.world
+    from pathlib import Path
+
+    return ConnectionOptions(
+        store=session.store_name,
+        user=world.user,
+        home=world.home,
+        identity=Path(located(config.identity, top)) if config.identity else None,
+        known_hosts=Path(located(config.known_hosts, top)) if config.known_hosts else None,
+        fingerprint=config.fingerprint,
+    )
+
+
+def remotes_for_fetch(session: Session, names: Sequence[str]) -> list[str]:
+    """The remotes named, or all."""
+    return list(names) or sorted(session.repo.config.remotes)
+
+
+def remotes_for_push(session: Session, names: Sequence[str]) -> list[str]:
+    """The remotes named, or all that are not ``push = false``."""
+    return list(names) or sorted(n for n, remote in session.repo.config.remotes.items() if remote.push)
+
+
+def fetch(link: Link, branches: Sequence[RefName] = ()) -> Transfer:
+    """Bring what is new of the remote's refs; each ref here moves when everything it needs is here and verified."""
+    session, started = link.session, time.monotonic()
+    result = Transfer(link.name)
+    wanted = _wanted(link, branches)
+    news = link.remote.read_refs({ref: link.remembered(ref) for ref in wanted})
+    for ref, records in sorted(news.items()):
+        if records:
+            _take(link, ref, records, result)
+    if result.refs:
+        session.journal("fetch", remote=link.name, refs=sorted(result.refs))
+    return _timed(result, link, started)
+
+
+def push(link: Link, branches: Sequence[RefName] = ()) -> Transfer:
+    """Send what the remote lacks of these branches (the current one by default); its refs are read first.
+
+    Raises NotForward (15) where the remote has commits that ours lacks.
+    """
+    session, started = link.session, time.monotonic()
+    result = Transfer(link.name)
+    wanted = list(branches) or [session.repo.branch]
+    news = link.remote.read_refs({ref: link.remembered(ref) for ref in wanted})
+    for ref, records in sorted(news.items()):
+        if records:
+            _take(link, ref, records, result)
+    result.refs.clear()
+    for ref in wanted:
+        _push_ref(link, ref, result)
+    if result.refs:
+        session.journal("push", remote=link.name, refs=sorted(result.refs), bytes=result.bytes)
+    return _timed(result, link, started)
+
+
+def _wanted(link: Link, branches: Sequence[RefName]) -> list[RefName]:
+    """Which refs to look at: head office all, a store its own branch, what it follows, and what it fetched before."""
+    session = link.session
+    if branches:
+        return list(branches)
+    store = session.repo.config.store
+    if store is None or session.repo.config.source is None:
+        return link.remote.list_refs()
+    wanted = {session.repo.branch, DEFAULT_UPSTREAM, *session.repo.remembered.refs(link.name)}
+    if store.upstream and store.upstream.partition("/")[0] == link.name:
+        wanted.add(RefName(store.upstream.partition("/")[2]))
+    return sorted(wanted)
+
+
+def _take(link: Link, ref: RefName, records: list[tuple[RefState, bytes]], result: Transfer) -> None:
+    """Bring what a ref's new records point to, then move the ref here, then remember the newest record."""
+    session = link.session
+    targets = [state.target for state, _ in records if state.target]
+    brought = Fetch(link.remote, session.repo.objects, ref, session.repo.branch, session.repo.tmp)
+    newest = records[-1][0].target
+    tips = list(dict.fromkeys(reversed(targets)))
+    fresh = brought.bring(tips)
+    session.ancestry.arrived(fresh)
+    tracking = ref if ref.startswith(TAG_PREFIX) else link.tracking(ref)
+    before = session.repo.refs.target(tracking)
+    if before != newest and not (ref.startswith(TAG_PREFIX) and before):
+        session.advance(tracking, newest)
+        result.refs[tracking] = RefMove(before, newest)
+    link.remember(ref, records[-1][1])
+    result.objects += brought.moved.objects
+    result.bytes += brought.moved.bytes
+
+
+def _push_ref(link: Link, ref: RefName, result: Transfer) -> None:
+    session = link.session
+    tip = session.repo.refs.target(ref)
+    known = link.remembered(ref)
+    there = known.state.target if known else None
+    if tip is None or tip == there:
+        return
+    if there is not None and not session.ancestry.is_ancestor(there, tip):
+        raise NotForward(
+            f'branch "{ref}" of remote "{link.name}" has commits that are not here', "prontosync pull, then push again"
+        )
+    moved = MovedObjects()
+    state = known.state if known else None
+    for group in outgoing(session.repo.objects, session.commits, session.ancestry, ref, tip, there):
+        after = link.remote.advance(ref, state, group.tip, session.mover(), group.uploads)
+        if after is None:
+            raise NotForward(f'branch "{ref}" of remote "{link.name}" moved meanwhile', "prontosync pull, then push again")
+        for upload in group.uploads:
+            moved.add(upload.size)
+        link.remember(ref, after.data)
+        state = after.state
+        if not ref.startswith(TAG_PREFIX):
+            session.advance(link.tracking(ref), group.tip)
+    result.refs[ref] = RefMove(there, tip)
+    result.objects += moved.objects
+    result.bytes += moved.bytes
+
+
+def _timed(result: Transfer, link: Link, started: float) -> Transfer:
+    result.seconds = time.monotonic() - started
+    result.round_trips = link.remote.round_trips
+    result.wire_bytes = link.remote.bytes_sent + link.remote.bytes_received
+    return result

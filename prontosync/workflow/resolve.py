@@ -1,0 +1,147 @@
+"""Resolve: decide open conflicts. A resolution is an ordinary commit, applied at once where there is a live database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from prontosync.errors import NotFound, UsageError
+from prontosync.history.commits import Tree
+from prontosync.history.conflicts import Choice, Conflict, conflicts_of
+from prontosync.history.disputes import Dispute, Disputes, Key, write_disputes
+from prontosync.history.merge import Counts
+from prontosync.history.row_patch import in_key_order, row_patch
+from prontosync.history.sets import Cells, State, as_state, is_settled, shown_row
+from prontosync.model.ids import ObjectId
+from prontosync.model.keys import key_to_text
+from prontosync.model.objects import Parent, TableState
+from prontosync.model.values import Row, Value, canonical
+from prontosync.tables.reader import StoredTable
+from prontosync.tables.states import store_changes
+from prontosync.workflow.integrate import Next, Outcome, integrate
+from prontosync.workflow.live import table_disputes
+from prontosync.workflow.session import Session
+
+_MIN_HEX = 8
+
+
+class NoConflict(NotFound):
+    id = "no-conflict"
+
+
+class BadDecision(UsageError):
+    """A decision that does not say which candidate; the hint lists them."""
+
+    id = "bad-decision"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What an open conflict is decided for: a value of its column, or a whole row, or None for "absent". Canonical."""
+
+    table: str
+    key: Key
+    column: str | None
+    chosen: Value | Row | None
+
+
+Decider = Callable[[Sequence[Conflict]], Iterable[Decision]]
+"""From all conflicts that are open after the snapshot to the decisions. Raises NoConflict or BadDecision."""
+
+
+def resolve(
+    session: Session, decider: Decider, message: str = "", author: str | None = None, allow_deletes: Sequence[str] = ()
+) -> Outcome:
+    """Decide open conflicts; the caller has the lock."""
+    return integrate(session, "resolve", lambda head: _build(session, head, decider, message, author), allow_deletes)
+
+
+def taken(conflict: Conflict, wanted: str, own_branch: str) -> Value | Row | None:
+    """The candidate that a branch, a commit id (≥ 8 hex), ``ours`` or ``theirs`` names. Raises BadDecision."""
+    branch = _side(conflict, wanted, own_branch)
+    found = [choice for choice in conflict.choices if branch in choice.branches]
+    if not found and len(wanted) >= _MIN_HEX:
+        found = [c for c in conflict.choices if any(o.commit.startswith(wanted) for o in c.origins)]
+    if len(found) == 1:
+        return found[0].value
+    problem = f'"{wanted}" names several candidates of' if found else f'"{wanted}" names no candidate of'
+    raise BadDecision(f"{problem} {describe(conflict)}", f"take one of: {'; '.join(map(_named, conflict.choices))}")
+
+
+def describe(conflict: Conflict) -> str:
+    """A conflict for a message: table, key and column."""
+    where = f'table "{conflict.table}", row ({key_to_text(conflict.key, conflict.schema)})'
+    return where if conflict.column is None else f'{where}, column "{conflict.column}"'
+
+
+def decision(conflict: Conflict, chosen: Value | Row | None) -> Decision:
+    return Decision(conflict.table, conflict.key, conflict.column, chosen)
+
+
+def _build(session: Session, head: ObjectId, decider: Decider, message: str, author: str | None) -> Next:
+    tree = session.commits.tree(head)
+    disputes = {name: table_disputes(session, tree, name) for name in sorted(tree.conflicts)}
+    decisions = list(decider([c for name, found in disputes.items() for c in conflicts_of(name, found)]))
+    if not decisions:
+        return Next(None)
+    tables, conflicts = dict(tree.tables), dict(tree.conflicts)
+    counts = {}
+    for name in sorted({decision.table for decision in decisions}):
+        mine = [decision for decision in decisions if decision.table == name]
+        tables[name] = _decide_table(session, tree, disputes[name], name, mine)
+        conflicts.pop(name)
+        if (identity := write_disputes(session.merge_store, disputes[name])) is not None:
+            conflicts[name] = identity
+        counts[name] = Counts(merged=len(mine))
+    words = message or f"resolve {len(decisions)} conflict{'s' if len(decisions) > 1 else ''}"
+    resolved = Tree(tables, conflicts, tree.dropped, tree.database)
+    commit = session.commits.add(resolved, (Parent(head, session.repo.branch),), session.stamp(author), words)
+    return Next(commit, counts=counts)
+
+
+def _decide_table(
+    session: Session, tree: Tree, disputes: Disputes, name: str, decisions: Sequence[Decision]
+) -> TableState:
+    """The table with its decisions; ``disputes`` loses what was decided."""
+    schema = disputes.schema
+    order = sorted(range(len(schema.names)), key=lambda i: schema.names[i])
+    before = {d.key: shown_row(disputes.rows[d.key].state, order) for d in decisions}
+    for one in decisions:
+        _decide(disputes, one)
+    states = {key: disputes.rows[key].state for key in before}
+    after = {key: shown_row(state, order) for key, state in states.items()}
+    for key, state in states.items():
+        if is_settled(state):
+            del disputes.rows[key]
+    upserts = [row for key, row in after.items() if row is not None and row != before[key]]
+    deletes = [row for key, row in before.items() if row is not None and after[key] is None]
+    table = StoredTable(session.merge_store, session.engine, name, tree.tables[name])
+    return store_changes(session.engine, table, in_key_order(session.engine, schema, row_patch(schema, upserts, deletes)))
+
+
+def _decide(disputes: Disputes, one: Decision) -> None:
+    dispute = disputes.rows[one.key]
+    disputes.rows[one.key] = Dispute(_decided(disputes, dispute.state, one), dispute.origins)
+
+
+def _decided(disputes: Disputes, state: State, one: Decision) -> State:
+    if one.column is None:
+        return as_state(frozenset([one.chosen]))
+    if not isinstance(state, Cells):
+        raise NoConflict(f'table "{one.table}": the whole row is in dispute, not its column "{one.column}"')
+    index = disputes.schema.names.index(one.column)
+    cells = list(state.cells)
+    cells[index] = frozenset([canonical(one.chosen)])
+    return Cells(tuple(cells))
+
+
+def _side(conflict: Conflict, wanted: str, own_branch: str) -> str:
+    """``ours`` is this repository's branch; ``theirs`` the only other one among the candidates."""
+    if wanted == "ours":
+        return own_branch
+    others = {branch for choice in conflict.choices for branch in choice.branches} - {own_branch}
+    return next(iter(others)) if wanted == "theirs" and len(others) == 1 else wanted
+
+
+def _named(choice: Choice) -> str:
+    return " or ".join(f"{o.branch} ({o.commit[:12]})" for o in choice.origins)

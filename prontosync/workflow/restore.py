@@ -1,0 +1,40 @@
+"""Restore: build an empty database from a snapshot, row for row and definition for definition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prontosync.errors import Unfit
+from prontosync.model import encoding
+from prontosync.model.ids import ObjectId, ObjectName
+from prontosync.model.schema import DatabaseDdl
+from prontosync.sources.contract import Source, SourceTable
+from prontosync.tables.reader import StoredTable
+from prontosync.workflow.session import Session
+
+DIALECT = "sqlite"
+
+
+class NothingToRestore(Unfit):
+    id = "nothing-to-restore"
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The commit, and how many rows each table got."""
+
+    commit: ObjectId
+    tables: dict[str, int]
+
+
+def restore(session: Session, commit: ObjectId, target: Source) -> Restored:
+    """Build ``target`` from a commit. Raises Unfit where it holds data already, or the snapshot came from no database."""
+    tree = session.commits.tree(commit)
+    tables = [StoredTable(session.repo.objects, session.engine, n, s) for n, s in sorted(tree.tables.items())]
+    if not tables:
+        raise NothingToRestore(f"commit {commit[:12]} holds no tables")
+    database = DatabaseDdl(DIALECT)
+    if tree.database is not None:
+        database = encoding.decode(session.repo.objects.read(ObjectName(tree.database, "json")), DatabaseDdl)
+    target.build([(SourceTable(t.name, t.schema, t.ddl), t.batches()) for t in tables], database)
+    return Restored(commit, {table.name: table.state.rows for table in tables})

@@ -1,0 +1,187 @@
+"""One command's view of a repository: its parts, opened when needed, and what the outside world hands down."""
+
+from __future__ import annotations
+
+import datetime
+import zoneinfo
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from prontosync.disk.config import ConfigError, located
+from prontosync.disk.objects import ObjectStore, OverlayObjectStore
+from prontosync.disk.refs import Mover
+from prontosync.disk.repository import Repository, find
+from prontosync.engine.connection import Engine
+from prontosync.errors import NotFound
+from prontosync.history.ancestry import Ancestry
+from prontosync.history.bases import Bases
+from prontosync.history.commits import Commits, Stamp
+from prontosync.history.merge import Rules
+from prontosync.history.revisions import Moment, Revisions
+from prontosync.model.ids import ObjectId
+from prontosync.model.names import RefName
+from prontosync.sources.contract import Source, TableOptions
+from prontosync.sources.locate import locate
+from prontosync.sources.survey import Selection
+
+SNAPSHOT_MEMORY = "160MB"
+
+
+class NoSource(NotFound):
+    id = "no-source"
+
+
+class NoHead(NotFound):
+    id = "no-commits"
+
+
+@dataclass(frozen=True)
+class World:
+    """What comes from outside: the folder that relative paths start from, the clock (aware, UTC), who is at work, their
+    home, and who hears notes for people."""
+
+    folder: Path
+    clock: Callable[[], datetime.datetime]
+    author: str
+    home: Path | None = None
+    user: str | None = None
+    note: Callable[[str], None] = lambda text: None
+
+
+class Session:
+    """The repository that one command works on. Closing it closes the engine and keeps what was learnt of the history."""
+
+    def __init__(self, repo: Repository, world: World) -> None:
+        self.repo, self.world = repo, world
+        self.commits = Commits(repo.objects)
+        self.ancestry = Ancestry(self.commits, repo.inner / "cache" / "depths")
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if "engine" in self.__dict__:
+            self.engine.close()
+        self.ancestry.save()
+
+    @cached_property
+    def engine(self) -> Engine:
+        return self.new_engine()
+
+    def new_engine(self) -> Engine:
+        """An engine that may read this repository's objects and spill into its ``tmp``."""
+        self.repo.tmp.mkdir(exist_ok=True)
+        return Engine([self.repo.inner / "objects"], self.repo.tmp, memory=SNAPSHOT_MEMORY)
+
+    @cached_property
+    def cached_store(self) -> ObjectStore:
+        """Reads all objects, and writes into the cache: for states that can be computed again."""
+        return OverlayObjectStore(self.repo.cache, self.repo.objects, sparing=True)
+
+    @cached_property
+    def merge_store(self) -> ObjectStore:
+        """Writes to the repository, and reads virtual bases from the cache too."""
+        return OverlayObjectStore(self.repo.objects, self.repo.cache, sparing=False)
+
+    @cached_property
+    def moment(self) -> Moment:
+        store = self.repo.config.store
+        return Moment(self.world.clock, _zone(store.timezone) if store and store.timezone else None)
+
+    @property
+    def revisions(self) -> Revisions:
+        return Revisions(self.repo.refs, self.ancestry, self.repo.branch, self.moment)
+
+    @cached_property
+    def source(self) -> Source | None:
+        """The live database, or None in a repository without one."""
+        config = self.repo.config
+        if config.source is None:
+            return None
+        url = located(config.source.url, self.repo.top)
+        return locate(url, base=self.repo.top, temp=self.repo.tmp, selection=self.selection)
+
+    @property
+    def selection(self) -> Selection:
+        """Which tables of the live database are read, and how."""
+        config = self.repo.config
+        options = {name: TableOptions(said.key, said.skip) for name, said in config.tables.items()}
+        chosen = config.source
+        return Selection(chosen.tables, chosen.exclude, options) if chosen else Selection(options=options)
+
+    def need_source(self) -> Source:
+        if self.source is None:
+            raise NoSource(
+                "this repository has no live database", 'name one: prontosync config set source.url "/path/to/pos.db"'
+            )
+        return self.source
+
+    @property
+    def store_name(self) -> str:
+        """The store's name; ``main`` in head office."""
+        return self.repo.config.store.name if self.repo.config.store else "main"
+
+    def now(self) -> str:
+        """RFC 3339 in UTC, to the second."""
+        return self.world.clock().astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def stamp(self, author: str | None = None) -> Stamp:
+        return Stamp(self.store_name, author or self.world.author, self.now())
+
+    def mover(self) -> Mover:
+        return Mover(self.store_name, self.now())
+
+    def head(self) -> ObjectId | None:
+        """The commit that the current branch is at."""
+        return self.repo.refs.target(self.repo.branch)
+
+    def need_head(self) -> ObjectId:
+        head = self.head()
+        if head is None:
+            raise NoHead(f'branch "{self.repo.branch}" has no commits yet', "make one: prontosync snapshot")
+        return head
+
+    def sums(self, table: str) -> frozenset[str]:
+        """The columns of a table with the policy ``sum``."""
+        said = self.repo.config.table(table).columns
+        return frozenset(name for name, policy in said.items() if policy == "sum")
+
+    def bases(self) -> Bases:
+        return Bases(self.ancestry, self.cached_store, self.engine, Rules(sums=self.sums))
+
+    def journal(self, event: str, **fields: object) -> None:
+        """Note what was done: plain values, no row data."""
+        self.repo.journal.add({"event": event, "time": self.now(), "author": self.world.author, **fields})
+
+    def advance(self, branch: RefName, commit: ObjectId | None) -> None:
+        """Move a branch of ours from where it is now."""
+        self.repo.refs.advance_if_at(branch, self.repo.refs.read(branch), commit, self.mover())
+
+
+@contextmanager
+def opened(start: Path, world: World) -> Iterator[Session]:
+    """The session of the repository that holds ``start``, for reading."""
+    with Session(find(start), world) as session:
+        yield session
+
+
+@contextmanager
+def locked(start: Path, world: World) -> Iterator[Session]:
+    """The same, with the repository's lock: for everything that changes something. Raises RepositoryBusy (11)."""
+    repo = find(start)
+    with repo.lock(), Session(repo, world) as session:
+        repo.sweep(world.clock().timestamp())
+        yield session
+
+
+def _zone(name: str) -> datetime.tzinfo:
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise ConfigError(f'the time zone "{name}" is unknown on this machine', "install the package tzdata") from None

@@ -1,0 +1,157 @@
+"""Snapshot: commit the live database's state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from prontosync.disk.live import LiveNote
+from prontosync.errors import Moved, Refused
+from prontosync.history.commits import EMPTY, Tree
+from prontosync.model.ids import ObjectId
+from prontosync.model.objects import Changes, Parent
+from prontosync.sources.contract import LeftOut, SourceState, StateRow
+from prontosync.workflow.live import LiveReader, LiveTree, keep_pins
+from prontosync.workflow.session import Session
+
+ALWAYS_ALLOWED_DELETES = 100
+
+
+class MassDeletion(Refused):
+    """More rows of a table are gone than ``max_deletes`` allows."""
+
+    id = "mass-deletion"
+
+
+class RestoredCopy(Moved):
+    """The live database is older than what was last written to it."""
+
+    id = "restored-copy"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """``commit`` is the new commit, None where nothing changed; ``head`` is where the branch is now."""
+
+    commit: ObjectId | None
+    head: ObjectId | None
+    changes: Mapping[str, Changes] = field(default_factory=dict)
+    left_out: tuple[LeftOut, ...] = ()
+    gone: tuple[str, ...] = ()
+    held_seconds: float = 0.0
+
+
+def take_snapshot(
+    session: Session,
+    message: str = "",
+    author: str | None = None,
+    allow_deletes: Sequence[str] = (),
+    accept_copy: bool = False,
+) -> Snapshot:
+    """Commit what the live database holds; the caller has the repository's lock.
+
+    Raises MassDeletion (13), RestoredCopy (15), SourceBusy (11), SourceUnfit or BadRows (18).
+    """
+    source = session.need_source()
+    with source.read() as live:
+        settle_pending(session, live.state_row)
+        check_copy(session, live.state_row, accept_copy)
+        head = session.head()
+        with session.repo.objects.batch():
+            found = LiveReader(session, session.repo.objects, head).read(live)
+            guard_deletes(session, session.commits.tree(head) if head else EMPTY, found, allow_deletes)
+            commit = _commit(session, head, found, message, author)
+        row = live.state_row
+    return _finish(session, head, commit, found, row)
+
+
+def settle_pending(session: Session, row: StateRow | None) -> None:
+    """After a crash between the database's commit and ours: advance the branch to what the database says it holds."""
+    note = session.repo.live.read()
+    if note.pending is None:
+        return
+    written = row is not None and row.repository == session.repo.id and row.commit == note.pending
+    if written and row is not None:
+        if session.head() != note.pending:
+            session.advance(session.repo.branch, note.pending)
+            session.journal("recover", commit=note.pending)
+        session.repo.live.write(LiveNote(note.pending, None, row.counter))
+    else:
+        session.repo.live.write(LiveNote(note.commit, None, note.counter))
+
+
+def check_copy(session: Session, row: StateRow | None, accept: bool = False) -> None:
+    """Raises RestoredCopy where the live database is not the one that was last written to. ``accept`` takes it as it is."""
+    note = session.repo.live.read()
+    counter = row.counter if row is not None else 0
+    if counter == note.counter:
+        return
+    if accept:
+        session.repo.live.write(LiveNote(note.commit, None, counter))
+        return
+    foreign = row is not None and row.repository != session.repo.id
+    raise RestoredCopy(
+        _copy_message(session, row, foreign, counter < note.counter),
+        "take the rows it lacks from the branch: prontosync snapshot --recover; "
+        "or accept it as it is: prontosync snapshot --accept-copy",
+    )
+
+
+def guard_deletes(session: Session, before: Tree, found: LiveTree, allowed: Sequence[str]) -> None:
+    """Raises MassDeletion where more of a table is gone than the configuration allows."""
+    for name, changes in found.changes.items():
+        if name in before.tables:
+            check_deletes(session, name, changes.deleted, before.tables[name].rows, allowed)
+    for name in found.gone:
+        check_deletes(session, name, before.tables[name].rows, before.tables[name].rows, allowed, dropped=True)
+
+
+def check_deletes(
+    session: Session, table: str, deleted: int, rows: int, allowed: Sequence[str], dropped: bool = False
+) -> None:
+    """The guard for one table (``docs/merging.md``, Guards)."""
+    source = session.repo.config.source
+    share = source.max_deletes if source else 1.0
+    if deleted <= max(ALWAYS_ALLOWED_DELETES, int(share * rows)) or table in allowed:
+        return
+    what = f'table "{table}" is gone with its {rows} rows' if dropped else f'{deleted} of {rows} rows of table "{table}" are gone'
+    raise MassDeletion(
+        f"{what}: more than the configuration allows", f'if that is meant: --allow-deletes "{table}"'
+    )
+
+
+def _commit(
+    session: Session, head: ObjectId | None, found: LiveTree, message: str, author: str | None
+) -> ObjectId | None:
+    before = session.commits.tree(head) if head else None
+    if before is not None and before == found.tree:
+        return None
+    parents = (Parent(head, session.repo.branch),) if head else ()
+    return session.commits.add(found.tree, parents, session.stamp(author), message)
+
+
+def _finish(
+    session: Session, head: ObjectId | None, commit: ObjectId | None, found: LiveTree, row: StateRow | None
+) -> Snapshot:
+    now = commit or head
+    if now is not None:
+        keep_pins(session, now, found.pins)
+    if commit is not None:
+        session.advance(session.repo.branch, commit)
+        session.journal("snapshot", commit=commit)
+    note = session.repo.live.read()
+    if note.commit != now:
+        session.repo.live.write(LiveNote(now, None, note.counter))
+    if now is not None:
+        session.repo.pins.keep_only({now})
+    changes = {name: change for name, change in found.changes.items() if commit is not None}
+    return Snapshot(commit, now, changes, found.left_out, found.gone, found.held_seconds)
+
+
+def _copy_message(session: Session, row: StateRow | None, foreign: bool, older: bool) -> str:
+    if foreign and row is not None:
+        return f'the live database was last written to by another repository (branch "{row.branch}")'
+    if not older:
+        return "the live database was written to after the last run that this repository remembers"
+    which = f"a copy of commit {row.commit[:12]}" if row else "a copy made before the first merge"
+    return f"the live database was restored from {which}: rows that the branch holds are missing from it"

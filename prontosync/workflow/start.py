@@ -1,0 +1,212 @@
+"""Start: make a repository, a hub, or a copy of what a hub holds."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from prontosync.disk.config import RemoteConfig
+from prontosync.disk.config_edit import add_remote, initial, set_value
+from prontosync.disk.live import LiveNote
+from prontosync.disk.repository import Repository, create
+from prontosync.errors import NotFound, UsageError
+from prontosync.history.commits import Tree
+from prontosync.history.disputes import rows_by_key
+from prontosync.history.live_rows import encode_pins
+from prontosync.model.ids import ObjectId
+from prontosync.model.names import TAG_PREFIX, RefName, ref_name, store_name
+from prontosync.remote.contract import Remote
+from prontosync.sources.contract import LeftOut, SourceState, SourceTable
+from prontosync.sources.locate import locate as locate_source
+from prontosync.tables.reader import StoredTable
+from prontosync.workflow.live import LiveReader, LiveTree, keep_pins, table_disputes
+from prontosync.workflow.remotes import Transfer, fetch, linked
+from prontosync.workflow.restore import restore
+from prontosync.workflow.session import Session, World
+
+HUB = "hub"
+MAIN = RefName("main")
+
+
+class NoSuchBranch(NotFound):
+    id = "unknown-branch"
+
+
+class FolderTaken(UsageError):
+    id = "folder-taken"
+
+
+@dataclass(frozen=True)
+class Started:
+    """A new repository: its folder and branch, the tables found, and those left out and why."""
+
+    top: Path
+    branch: RefName
+    tables: tuple[SourceTable, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cloned:
+    """``source`` is "restored", "adopted" (the database equals the branch), "differs" (its state is a new root), or None."""
+
+    top: Path
+    branch: RefName
+    head: ObjectId | None
+    fetched: Transfer
+    source: str | None
+
+
+def init(top: Path, world: World, source: str | None, store: str | None, branch: str | None) -> Started:
+    """A repository in ``top``: for a live database, or head office's without one. Nothing is made where it fails."""
+    name = store_name(store) if store else None
+    own = ref_name(branch) if branch else default_branch(name)
+    url = kept_url(source, world) if source else None
+    found = _survey(url, world) if url else ((), ())
+    repo = create(top, initial(store=name, source_url=url, branch=str(own) if name else None), own)
+    with Session(repo, world) as session:
+        session.journal("init")
+    return Started(top, own, *found)
+
+
+def _survey(url: str, world: World) -> tuple[tuple[SourceTable, ...], tuple[LeftOut, ...]]:
+    """The tables of a source as declared, and those left out."""
+    with tempfile.TemporaryDirectory() as temp, locate_source(url, base=world.folder, temp=Path(temp)).read() as live:
+        return tuple(live.describe(name) for name in live.tables), live.left_out
+
+
+def init_bare(remote: Remote) -> str:
+    """A hub; gives its id."""
+    identity = str(uuid.uuid4())
+    with remote as hub:
+        hub.create(identity)
+    return identity
+
+
+def default_branch(store: str | None) -> RefName:
+    """``stores/<store>``, without a store ``main``."""
+    return ref_name(f"stores/{store}") if store else MAIN
+
+
+def kept_url(text: str, world: World) -> str:
+    """An address as the configuration keeps it: a path becomes absolute, so that cron may start anywhere."""
+    return text if "://" in text else str((world.folder / text).absolute())
+
+
+def clone(
+    url: str,
+    top: Path,
+    world: World,
+    remote: RemoteConfig,
+    branch: str | None,
+    store: str | None,
+    source: str | None,
+) -> Cloned:
+    """A repository with what the hub at ``url`` holds, which becomes the remote ``hub``."""
+    name = store_name(store or top.absolute().name.lower()) if (store or source) else None
+    if top.exists() and any(top.iterdir()):
+        raise FolderTaken(f'"{top}" is not empty', "clone into a new folder")
+    kept = replace(remote, name=HUB, url=kept_url(url, world))
+    text = initial(store=name, source_url=kept_url(source, world) if source else None)
+    repo = create(top, text, default_branch(name))
+    add_remote(repo.config_path, kept)
+    return _fill(Repository(top), world, branch, name, source)
+
+
+def _fill(repo: Repository, world: World, branch: str | None, store: str | None, source: str | None) -> Cloned:
+    with repo.lock(), Session(repo, world) as session:
+        with linked(session, HUB) as link:
+            refs = link.remote.list_refs()
+            chosen = _choose(refs, branch, store)
+            fetched = fetch(link, refs if store is None else _for_store(refs, chosen))
+        repo.set_branch(chosen)
+        _keep_branch(repo, session, chosen)
+        head = repo.refs.target(RefName(f"{HUB}/{chosen}"))
+        state = _source_state(session, chosen, head) if source and head else None
+        if source is None and head is not None:
+            session.advance(chosen, head)
+        session.journal("clone", branch=chosen)
+        return Cloned(repo.top, chosen, session.head(), fetched, state)
+
+
+def _keep_branch(repo: Repository, session: Session, chosen: RefName) -> None:
+    config = repo.config.store
+    if config is not None and config.branch != chosen:
+        set_value(repo.config_path, "store.branch", chosen)
+
+
+def _choose(refs: Sequence[RefName], branch: str | None, store: str | None) -> RefName:
+    """The branch asked for; else the store's, else ``main``, else the only one. Raises NoSuchBranch."""
+    branches = [ref for ref in refs if not ref.startswith(TAG_PREFIX)]
+    if branch is not None:
+        wanted = ref_name(branch)
+        if wanted in branches:
+            return wanted
+        raise NoSuchBranch(f'the hub has no branch "{wanted}"', f"it has: {', '.join(branches) or 'none'}")
+    for candidate in ([default_branch(store)] if store else []) + [MAIN]:
+        if candidate in branches:
+            return candidate
+    if len(branches) == 1:
+        return branches[0]
+    raise NoSuchBranch(
+        "the hub has several branches, none of them main" if branches else "the hub has no branch yet",
+        f"choose one with --branch: {', '.join(branches)}" if branches else "push to it first",
+    )
+
+
+def _for_store(refs: Sequence[RefName], chosen: RefName) -> list[RefName]:
+    """What a store needs of a hub: its branch, head office's, and the tags."""
+    return [ref for ref in refs if ref in (chosen, MAIN) or ref.startswith(TAG_PREFIX)]
+
+
+def _source_state(session: Session, branch: RefName, head: ObjectId) -> str:
+    """Bring the live database and the branch together (``docs/merging.md``, First contact)."""
+    source = session.need_source()
+    if source.is_empty():
+        restore(session, head, source)
+        session.advance(branch, head)
+        _adopt(session, head, 0)
+        return "restored"
+    with source.read() as live:
+        counter = live.state_row.counter if live.state_row else 0
+        return _read_state(session, live, branch, head, counter)
+
+
+def _read_state(session: Session, live: SourceState, branch: RefName, head: ObjectId, counter: int) -> str:
+    with session.repo.objects.batch():
+        against_head = LiveReader(session, session.repo.objects, head).read(live)
+        equal = _equal(against_head, session.commits.tree(head))
+        if not equal:
+            found = LiveReader(session, session.repo.objects, None).read(live)
+            commit = session.commits.add(found.tree, (), session.stamp(), "first contact")
+    if equal:
+        session.advance(branch, head)
+        _adopt(session, head, counter)
+        return "adopted"
+    session.advance(branch, commit)
+    session.repo.live.write(LiveNote(commit, None, counter))
+    return "differs"
+
+
+def _equal(found: LiveTree, tree: Tree) -> bool:
+    """Whether the live database holds the same tables, columns and rows as a commit; how they are declared does not matter."""
+    changed = any(found.changes.values())
+    schemas = {name: state.schema for name, state in found.tree.tables.items()}
+    return not changed and not found.gone and schemas == {name: state.schema for name, state in tree.tables.items()}
+
+
+def _adopt(session: Session, head: ObjectId, counter: int) -> None:
+    """The live database holds this commit as its tables show it: that is what its disputed rows are pinned to."""
+    tree = session.commits.tree(head)
+    pins = {}
+    for name in tree.conflicts:
+        disputes = table_disputes(session, tree, name)
+        table = StoredTable(session.cached_store, session.engine, name, tree.tables[name])
+        rows = rows_by_key(table.schema, table.rows_at(disputes.keys_table()))
+        pins[name] = encode_pins(table.schema, {key: rows.get(key) for key in disputes.rows})
+    keep_pins(session, head, pins)
+    session.repo.live.write(LiveNote(head, None, counter))
+
