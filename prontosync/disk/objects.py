@@ -177,6 +177,13 @@ class FolderObjectStore:
         self._known = {name for name in self._known if self.path(name) not in gone} if gone else self._known
 
 
+class ScratchObjectStore(FolderObjectStore):
+    """An ObjectStore for one command: nothing in it is made durable."""
+
+    def _write(self, path: Path, data: Buffer) -> None:
+        files.link_into_place(files.write_temporary(self.top / "tmp", data, sync=False), path)
+
+
 class OverlayObjectStore:
     """Reads from two stores and writes to the upper one only. ``sparing``: what the lower holds is not written again."""
 

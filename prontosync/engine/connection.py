@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,15 @@ class Engine:
     def __init__(
         self, readable: Sequence[Path] = (), spill: Path | None = None, memory: str = DEFAULT_MEMORY, threads: int = 2
     ) -> None:
-        self._con = duckdb.connect(":memory:")
+        self._settings = (readable, spill, memory, threads)
         self._names = itertools.count()
-        self._lock_down(readable, spill, memory, threads)
+
+    @cached_property
+    def _con(self) -> duckdb.DuckDBPyConnection:
+        """Made at first use: it costs 15 ms, and many commands need none."""
+        con = duckdb.connect(":memory:")
+        _lock_down(con, *self._settings)
+        return con
 
     def __enter__(self) -> Engine:
         return self
@@ -48,7 +55,8 @@ class Engine:
         self.close()
 
     def close(self) -> None:
-        self._con.close()
+        if "_con" in self.__dict__:
+            self._con.close()
 
     def table(self, query: str, params: Sequence[Any] = (), **relations: Any) -> pa.Table:
         """The rows of a query as one Arrow table. ``relations`` are Arrow tables or readers, by the name the query uses."""
@@ -72,6 +80,25 @@ class Engine:
         table = self.table(query, params, **relations)
         return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
+    def matching(self, relation: pa.Table, condition: str) -> pa.Table:
+        """The rows that satisfy an SQL condition. Only a whole expression is taken: what would end it, or add to the
+        query around it, is a QueryError."""
+        with _translated():
+            return self._con.from_arrow(relation).filter(condition).to_arrow_table()
+
+    def check_select(self, query: str) -> None:
+        """Raises QueryError unless ``query`` is one statement that only reads: SELECT, VALUES, FROM, SHOW, DESCRIBE."""
+        with _translated():
+            statements = self._con.extract_statements(query)
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise QueryError("the query is not one SELECT", "ask with a single SELECT; nothing else is run")
+
+    def columns(self, query: str) -> list[tuple[str, str]]:
+        """The names and DuckDB types of what a query gives, without running it."""
+        with _translated():
+            relation = _plain(self._con.sql(query))
+            return [(name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True)]
+
     def execute(self, query: str, params: Sequence[Any] = ()) -> None:
         with _translated():
             self._con.execute(query, list(params) or None)
@@ -83,21 +110,6 @@ class Engine:
     def fresh_name(self) -> str:
         """A relation name that nothing else uses."""
         return f"_ps_r{next(self._names)}"
-
-    def _lock_down(self, readable: Sequence[Path], spill: Path | None, memory: str, threads: int) -> None:
-        settings: dict[str, Any] = {
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "memory_limit": memory,
-            "threads": threads,
-            "TimeZone": "UTC",
-            "temp_directory": str(spill) if spill else "",
-            "allowed_directories": [str(folder.resolve()) for folder in readable],
-        }
-        for name, value in settings.items():
-            self._con.execute(f"SET GLOBAL {name} = $1", [value])
-        self._con.execute("SET enable_external_access = false")
-        self._con.execute("SET lock_configuration = true")
 
 
 def quoted(name: str) -> str:
@@ -146,3 +158,22 @@ def _translated() -> Iterator[None]:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0]
+
+
+def _lock_down(
+    con: duckdb.DuckDBPyConnection, readable: Sequence[Path], spill: Path | None, memory: str, threads: int
+) -> None:
+    settings: dict[str, Any] = {
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "python_enable_replacements": False,  # else a table name would find our own variables
+        "memory_limit": memory,
+        "threads": threads,
+        "TimeZone": "UTC",
+        "temp_directory": str(spill) if spill else "",
+        "allowed_directories": [str(folder.resolve()) for folder in readable],
+    }
+    for name, value in settings.items():
+        con.execute(f"SET {name} = $1", [value])
+    con.execute("SET enable_external_access = false")
+    con.execute("SET lock_configuration = true")

@@ -44,7 +44,8 @@ def key_to_text(key: Row, schema: TableSchema) -> str:
 def key_argument(key: Row, schema: TableSchema) -> str:
     """A key in the shortest form that ``parse_key`` takes back."""
     texts = [to_text(value, schema.type_of(name)) for name, value in zip(schema.key, key, strict=True)]
-    if any(char in text for text in texts for char in ",={") or any(schema.type_of(n) == "any" for n in schema.key):
+    plain = all(text == text.strip() and not set(text) & set(",={") for text in texts)
+    if not plain or any(schema.type_of(name) == "any" for name in schema.key):
         return json.dumps(key_to_json(key, schema), ensure_ascii=False)
     return ",".join(texts)
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import paramiko
 
-from prontosync.disk.refs import Mover, RefState, next_record, record_path
+from prontosync.disk.refs import PER_FOLDER, Mover, RefState, next_record, record_path
 from prontosync.model import encoding
 from prontosync.model.ids import ObjectId, ObjectName, object_id
 from prontosync.model.names import RefName
@@ -141,8 +141,9 @@ class SftpRemote:
     def _publish(self, files: SftpFiles, uploads: Sequence[Upload]) -> None:
         upload = SftpUpload(files, self._options.store)
         outgoing = [_outgoing(item) for item in uploads]
-        upload.look(outgoing, [])
-        self._send(upload, outgoing)
+        with upload.tidy(outgoing):
+            upload.look(outgoing, [])
+            self._send(upload, outgoing)
 
     def _advance(
         self, files: SftpFiles, state: Remembered, current: RefState | None, uploads: Sequence[Upload]
@@ -153,17 +154,19 @@ class SftpRemote:
         record = _outgoing_record(record_path(name, generation), state.data)
         outgoing = [*map(_outgoing, uploads), record]
         before = [record_path(name, current.generation)] if current else []
-        moved, *intact = upload.look(outgoing, [record.path, *before])
-        if not all(intact):
-            upload.drop(outgoing)
-            raise RolledBack(f'ref "{name}" on "{self.url}" has lost generation {generation - 1}', "prontosync fetch")
-        if moved:
-            upload.drop([record])
-            record.there = True
-        self._send(upload, outgoing)
-        if moved:
-            return files.look([], [record.path])[1] == [state.data]
-        return upload.link_record(record, state.data, new_folder=generation == 1 or generation % 1000 == 0)
+        with upload.tidy(outgoing):
+            moved, *intact = upload.look(outgoing, [record.path, *before])
+            if not all(intact):
+                raise RolledBack(
+                    f'ref "{name}" on "{self.url}" has lost generation {generation - 1}', "prontosync fetch"
+                )
+            if moved:
+                upload.drop([record])
+                record.there = True
+            self._send(upload, outgoing)
+            if moved:
+                return files.look([], [record.path])[1] == [state.data]
+            return upload.link_record(record, state.data, new_folder=generation == 1 or generation % PER_FOLDER == 0)
 
     def _send(self, upload: SftpUpload, outgoing: Sequence[Outgoing]) -> None:
         for batch in batches(outgoing):
@@ -229,8 +232,9 @@ class _Records:
     def put(self, path: str, data: bytes) -> bool:
         upload = SftpUpload(self._files, self._store)
         record = _outgoing_record(path, data)
-        upload.write([record])
-        return upload.link_record(record, data, new_folder=True)
+        with upload.tidy([record]):
+            upload.write([record])
+            return upload.link_record(record, data, new_folder=True)
 
 
 def _outgoing(upload: Upload) -> Outgoing:

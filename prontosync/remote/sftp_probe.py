@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from paramiko import sftp as protocol
 from paramiko.sftp_attr import SFTPAttributes
 
+from prontosync.disk.files import READ_ONLY
 from prontosync.disk.refs import record_path
 from prontosync.model.names import RefName
 from prontosync.remote.contract import RemoteRefused
@@ -33,18 +34,18 @@ class SftpProbe:
             raise self._unfit("cannot make hard links")
         try:
             first, second = self._file(b"first"), self._file(b"second")
-            self._check_exclusive(first)
+            self._check_exclusive(self._file(b"writable", 0o644))
             self._check_links(first, second)
         finally:
             self.files.remove(self._made)
         return [*self._shortcomings(), *self._writable(refs)]
 
-    def _file(self, data: bytes) -> str:
+    def _file(self, data: bytes, mode: int = READ_ONLY) -> str:
         path = self._name()
-        reply = self._open(path)
+        reply = self._open(path, mode)
         if reply.absent:
             self.files.make_folders(["tmp"])
-            reply = self._open(path)
+            reply = self._open(path, mode)
         if reply.handle is None:
             raise self.files.refused(path, reply)
         write = Request(protocol.CMD_WRITE, (reply.handle, protocol.int64(0), data))
@@ -56,7 +57,8 @@ class SftpProbe:
         return path
 
     def _check_exclusive(self, path: str) -> None:
-        reply = self._open(path)
+        """``path`` is writable: a refusal to open it again is then for the right reason."""
+        reply = self._open(path, 0o644)
         if reply.handle is not None:
             self.files.close([reply.handle])
             raise self._unfit("opens a file for exclusive creation that is there already")
@@ -100,8 +102,10 @@ class SftpProbe:
         self._made.append(f"tmp/{self.store}-probe-{secrets.token_hex(8)}")
         return self._made[-1]
 
-    def _open(self, path: str) -> Reply:
-        [(_, reply)] = self.pipeline.run([Request(protocol.CMD_OPEN, (self.files.at(path), _NEW, _READ_ONLY))])
+    def _open(self, path: str, mode: int) -> Reply:
+        attributes = SFTPAttributes()
+        attributes.st_mode = mode
+        [(_, reply)] = self.pipeline.run([Request(protocol.CMD_OPEN, (self.files.at(path), _NEW, attributes))])
         return reply
 
     def _link(self, old: str, new: str) -> Reply:
@@ -110,7 +114,3 @@ class SftpProbe:
 
     def _unfit(self, what: str) -> RemoteRefused:
         return RemoteRefused(f'the server of "{self.files.url}" {what}', _HINT)
-
-
-_READ_ONLY = SFTPAttributes()
-_READ_ONLY.st_mode = 0o444

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from paramiko import sftp as protocol
@@ -15,7 +16,7 @@ from paramiko.sftp_attr import SFTPAttributes
 from prontosync.disk.files import READ_ONLY
 from prontosync.errors import ProntoError
 from prontosync.model.ids import ObjectId
-from prontosync.remote.contract import RemoteDamaged, RemoteFull, RemoteRefused
+from prontosync.remote.contract import RemoteDamaged, RemoteFull, RemoteRefused, RemoteUnreachable
 from prontosync.remote.sftp_files import Room, SftpFiles
 from prontosync.remote.sftp_pipeline import FSYNC, HARDLINK, STATVFS, Request
 from prontosync.remote.sftp_replies import Reply
@@ -44,7 +45,7 @@ class Outgoing:
 
 
 class SftpUpload:
-    """Publishes over one connection. Where it raises, what it was at is removed as far as the hub allows."""
+    """Publishes over one connection, in stages that the caller calls in turn inside ``tidy``."""
 
     def __init__(self, files: SftpFiles, store: str) -> None:
         self.files, self.store = files, store
@@ -54,6 +55,18 @@ class SftpUpload:
         if HARDLINK not in self.pipeline.extensions:
             raise RemoteRefused(f'the server of "{files.url}" cannot make hard links', "a hub needs OpenSSH")
 
+    @contextmanager
+    def tidy(self, files: Sequence[Outgoing]) -> Iterator[None]:
+        """Where the body raises one of our errors, and so the link still stands, no temporary file is left behind, as
+        far as the hub allows."""
+        try:
+            yield
+        except RemoteUnreachable:
+            raise
+        except ProntoError:
+            self.drop(files)
+            raise
+
     def look(self, files: Sequence[Outgoing], also: Sequence[str]) -> list[bool]:
         """One stage: finds which files are there, whether the others fit, and opens as many of these as go into the
         first batch; whether the paths of ``also`` are there. Raises RemoteFull before anything was sent."""
@@ -62,48 +75,41 @@ class SftpUpload:
         requests += [self.files.lstat(file.path, file) for file in files if not file.contested]
         requests += [self.files.statvfs()] if STATVFS in self.pipeline.extensions else []
         requests += [self._open_request(file) for file in first]
-        found = [False] * len(also)
-        opens = []
-        for place, (request, reply) in enumerate(self.pipeline.run(requests)):
-            if request.kind == protocol.CMD_OPEN:
-                opens.append((request.what, reply))
+        replies = self.pipeline.run(requests)
+        self._take_handles((r.what, reply) for r, reply in replies if r.kind == protocol.CMD_OPEN)
+        there = [self.files.found(r.what, reply) is not None for r, reply in replies[: len(also)]]
+        for request, reply in replies[len(also) :]:
+            if request.kind == protocol.CMD_LSTAT:
+                self._note_presence(request.what, reply)
             elif request.kind == protocol.CMD_EXTENDED:
                 self._room = self.files.room(reply)
-            elif place < len(also):
-                found[place] = self.files.found(request.what, reply) is not None
-            else:
-                self._note_presence(request.what, reply)
-        self._take_handles(opens)
-        with self._tidy(first):
-            self._check_room([file for file in files if not file.there])
-            self._check_opened(first)
+        self._check_room([file for file in files if not file.there])
+        self._check_opened(first)
         self.drop([file for file in first if file.there])
-        return found
+        return there
 
     def write(self, batch: Sequence[Outgoing]) -> None:
         """Send what is not there, each file synced, measured and closed. Raises RemoteFull, RemoteRefused, and where a
         file here is not what it was: DamagedObject, MissingObject (``disk.objects``)."""
         pending = [file for file in batch if not file.there]
-        with self._tidy(pending):
-            self._open([file for file in pending if file.handle is None])
-            for request, reply in self.pipeline.stream(self._write_requests(pending)):
-                file, doing = request.what
-                if not file.failed and not _went_well(file, doing, reply):
-                    file.failed = (doing, reply)
-            self._check(pending)
+        self._open([file for file in pending if file.handle is None])
+        for request, reply in self.pipeline.stream(self._write_requests(pending)):
+            file, doing = request.what
+            if not file.failed and not _went_well(file, doing, reply):
+                file.failed = (doing, reply)
+        self._check(pending)
 
     def link(self, batch: Sequence[Outgoing]) -> None:
         """Give the files their names. Somebody else's file of the same size under the name is fine."""
         pending = [file for file in batch if not file.there]
-        with self._tidy(pending):
-            for _ in range(LINK_TRIES):
-                replies = self.pipeline.run(self._link_request(file) for file in pending)
-                pending = self._not_linked([(request.what, reply) for request, reply in replies])
-                if not pending:
-                    break
-                self.files.make_folders(sorted({file.path.rpartition("/")[0] for file in pending}))
-            if pending:
-                raise RemoteRefused(f'"{self.files.url}" cannot make the folder of "{pending[0].path}"')
+        for _ in range(LINK_TRIES):
+            replies = self.pipeline.run(self._link_request(file) for file in pending)
+            pending = self._not_linked([(request.what, reply) for request, reply in replies])
+            if not pending:
+                break
+            self.files.make_folders(sorted({file.path.rpartition("/")[0] for file in pending}))
+        if pending:
+            raise RemoteRefused(f'"{self.files.url}" cannot make the folder of "{pending[0].path}"')
 
     def link_record(self, record: Outgoing, data: bytes, new_folder: bool) -> bool:
         """Give a contested file its name; whether it is ours. The temporary file goes in the same stage, unless the
@@ -123,7 +129,6 @@ class SftpUpload:
                 self.remove([record])
                 return there == data
             tidy = False
-        self.drop([record])
         raise self._diagnosis(record, "link", reply)
 
     def _link_request(self, file: Outgoing) -> Request:
@@ -131,14 +136,18 @@ class SftpUpload:
         return Request(protocol.CMD_EXTENDED, (HARDLINK, at(file.temporary), at(file.path)), file)
 
     def remove(self, batch: Iterable[Outgoing]) -> None:
-        self.files.remove([file.temporary for file in batch if file.temporary])
+        """The temporary files; best effort."""
+        for file in batch:
+            if file.temporary:
+                self.files.remove([file.temporary])
+                file.temporary = ""
 
     def drop(self, batch: Sequence[Outgoing]) -> None:
         """Give up what was begun of these files."""
         self.files.close([file.handle for file in batch if file.handle])
         self.remove(batch)
         for file in batch:
-            file.handle, file.temporary = None, ""
+            file.handle = None
 
     def _open_request(self, file: Outgoing) -> Request:
         file.temporary = f"tmp/{self.store}-{secrets.token_hex(8)}"
@@ -246,23 +255,6 @@ class SftpUpload:
             f'"{file.path}" on "{self.files.url}" has {size} bytes instead of {file.source.size}',
             "remove that file on the hub, then publish it again",
         )
-
-    def _tidy(self, batch: Sequence[Outgoing]) -> _Tidy:
-        return _Tidy(self, batch)
-
-
-class _Tidy:
-    """Where the body raises one of our errors, the link still stands: temporary files are given up then."""
-
-    def __init__(self, upload: SftpUpload, batch: Sequence[Outgoing]) -> None:
-        self._upload, self._batch = upload, batch
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ProntoError):
-            self._upload.drop(self._batch)
 
 
 def batches(files: Sequence[Outgoing]) -> Iterator[list[Outgoing]]:

@@ -45,7 +45,7 @@ def _check_place(path: Path, is_empty: Callable[[], bool]) -> None:
         raise SourceUnfit(f'database "{path}" is not empty', "move it away, or restore to another place")
     for ending in ("-journal", "-wal"):
         leftover = path.with_name(path.name + ending)
-        if leftover.exists():
+        if leftover.exists() and leftover.stat().st_size > 0:
             raise SourceUnfit(
                 f'"{leftover}" is left of an older database and would be taken for a part of the new one',
                 f'move it away, it may hold the last sales before the crash: mv "{leftover}" …',

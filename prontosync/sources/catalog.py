@@ -38,6 +38,7 @@ class LiveIndex:
     """``exact`` tells a unique index over plain columns, all rows and binary text; ``primary`` the primary key's own
     index; ``ascending`` that its order is that of binary values."""
 
+    name: str
     columns: tuple[str, ...]
     unique: bool
     exact: bool
@@ -69,6 +70,14 @@ class LiveTable:
     indexes: tuple[LiveIndex, ...] = ()
     foreign_keys: tuple[LiveForeignKey, ...] = ()
     primary: tuple[str, ...] = ()
+
+    @property
+    def as_stored(self) -> str:
+        """SQL behind the table's name that makes SQLite read rows as they lie, not by an index that covers them."""
+        if not self.without_rowid:
+            return "NOT INDEXED"
+        # There the rows lie in the primary key's index, and NOT INDEXED still allows a covering one.
+        return f"INDEXED BY {quoted(next(index.name for index in self.indexes if index.primary))}"
 
     @property
     def stored_in_key_order(self) -> bool:
@@ -190,6 +199,7 @@ def _index(parts: list[dict[str, Any]]) -> LiveIndex:
     plain = all(part["cid"] >= 0 for part in parts)
     binary = all((part["coll"] or "BINARY").upper() == "BINARY" for part in parts)
     return LiveIndex(
+        name=first["index"],
         columns=tuple(part["name"] for part in parts if part["cid"] >= 0),
         unique=bool(first["uniq"]),
         exact=bool(first["uniq"]) and plain and binary and not first["partial"],

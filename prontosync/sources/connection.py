@@ -169,11 +169,14 @@ def said(error: Exception) -> str:
 
 def _open(path: Path, mode: Mode) -> Connection:
     uri = f"file:{quote(str(path.absolute()))}?mode={mode}"
-    database = adbc.AdbcDatabase(driver=adbc_driver_sqlite._driver_path(), uri=uri)
     try:
-        return Connection(path, database, adbc.AdbcConnection(database))
+        database = adbc.AdbcDatabase(driver=adbc_driver_sqlite._driver_path(), uri=uri)
+        try:
+            return Connection(path, database, adbc.AdbcConnection(database))
+        except adbc.Error:
+            database.close()
+            raise
     except adbc.Error as error:
-        database.close()
         raise SourceUnfit(
             f'database "{path}" cannot be opened', f'check that it is a file, and the permissions of "{path.parent}"'
         ) from error

@@ -108,6 +108,8 @@ class SourceState(Protocol):
     left_out: tuple[LeftOut, ...]
     database: DatabaseDdl
     state_row: StateRow | None
+    held_seconds: float
+    """How long the database's other writers had to wait for this reading to be possible; 0.0 where they had not to."""
 
     def describe(self, table: str) -> SourceTable:
         """The table by its declared types, without reading rows."""

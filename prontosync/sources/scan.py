@@ -24,7 +24,7 @@ T = TypeVar("T")
 MAX_BATCH_ROWS = 65_536
 BATCH_BYTES = 16 << 20
 _SAMPLE = 256
-_PEEK = 1024
+PEEK_ROWS = 1024
 _MARKED = re.compile(r"JSON path[^']*'c(\d+)'", re.IGNORECASE)
 _MISMATCHED = re.compile(r"Type mismatch in column (\d+)")
 
@@ -77,7 +77,7 @@ class TableReader:
         """Step over the plans that the first rows do not fit, while that is cheap."""
         while True:
             try:
-                with _Attempt(self.connection, self.shape, self._plans(steps), _PEEK).batches():
+                with _Attempt(self.connection, self.shape, self._plans(steps), PEEK_ROWS).batches():
                     return
             except _Misfits as found:
                 for column in found.columns:
@@ -95,17 +95,18 @@ class TableReader:
     def _has_misfit(self, column: str, plan: Plan) -> bool:
         if plan.misfit is None:
             return False
-        table = quoted(self.shape.live.name)
-        found = f"SELECT EXISTS (SELECT 1 FROM main.{table} NOT INDEXED WHERE {plan.misfit(quoted(column))}) AS found"
+        table = f"main.{quoted(self.shape.live.name)} {self.shape.live.as_stored}"
+        found = f"SELECT EXISTS (SELECT 1 FROM {table} WHERE {plan.misfit(quoted(column))}) AS found"
         return bool(self.connection.value(found))
 
     def _batch_rows(self) -> int:
         """So many rows that a batch stays near ``BATCH_BYTES``, by the first and the last rows."""
         live, columns = self.shape.live, self.shape.columns
         size = chain("+", [f"coalesce(octet_length({quoted(column.name)}), 0)" for column in columns])
-        ends = [f"SELECT {size} AS size FROM (SELECT * FROM main.{quoted(live.name)} NOT INDEXED LIMIT {_SAMPLE})"]
+        table = f"main.{quoted(live.name)} {live.as_stored}"
+        ends = [f"SELECT {size} AS size FROM (SELECT * FROM {table} LIMIT {_SAMPLE})"]
         if live.rowid:
-            last = f"SELECT * FROM main.{quoted(live.name)} NOT INDEXED ORDER BY {live.rowid} DESC LIMIT {_SAMPLE}"
+            last = f"SELECT * FROM {table} ORDER BY {live.rowid} DESC LIMIT {_SAMPLE}"
             ends.append(f"SELECT {size} AS size FROM ({last})")
         average = self.connection.value(f"SELECT CAST(avg(size) AS INTEGER) AS size FROM ({' UNION ALL '.join(ends)})")
         return max(64, min(MAX_BATCH_ROWS, BATCH_BYTES // ((average or 0) + 8 * len(columns))))
@@ -197,6 +198,6 @@ class _Attempt:
         values: list[str] = []
         for n, (column, plan) in enumerate(zip(self._shape.columns, self._plans, strict=True)):
             values += plan.select(quoted(column.name), f"json_extract('{{}}', 'c{n}')")
-        table = quoted(self._shape.live.name)
-        # An index that covers the columns would change the order, hence NOT INDEXED.
-        return f"SELECT {', '.join(dummies)} UNION ALL SELECT {', '.join(values)} FROM main.{table} NOT INDEXED"
+        live = self._shape.live
+        table = f"main.{quoted(live.name)} {live.as_stored}"
+        return f"SELECT {', '.join(dummies)} UNION ALL SELECT {', '.join(values)} FROM {table}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from prontosync.sources.connection import Connection
-from prontosync.sources.contract import StateRow
+from prontosync.sources.contract import SourceUnfit, StateRow
 
 _NAME = '"_prontosync_state"'
 
@@ -14,6 +14,11 @@ def read_state_row(connection: Connection) -> StateRow | None:
     """The row, or None where no apply ever was. Raises SourceUnfit where the table is not ours."""
     if not connection.rows("SELECT name FROM main.sqlite_schema WHERE name = '_prontosync_state'"):
         return None
+    columns = {row["name"] for row in connection.rows("SELECT name FROM pragma_table_info('_prontosync_state')")}
+    if not columns >= {"id", "repository", "branch", "commit_id", "counter"}:
+        raise SourceUnfit(
+            f'table {_NAME} of database "{connection.path}" is not the one that this program makes', "rename that table"
+        )
     found = connection.rows(f"SELECT repository, branch, commit_id, counter FROM main.{_NAME} WHERE id = 1")
     if not found:
         return None

@@ -15,7 +15,7 @@ from prontosync.model.keys import key_to_text
 from prontosync.model.schema import TableSchema
 from prontosync.model.values import Row, orderable_row
 
-BATCH_ROWS = 65_536
+BATCH_ROWS = 16_384
 
 
 class BadRows(Unfit):

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from prontosync.disk.config import check_against_schema
 from prontosync.disk.objects import ObjectStore
-from prontosync.engine.connection import Engine
 from prontosync.history.commits import EMPTY, Tree
 from prontosync.history.disputes import Disputes, Origin, read_disputes, write_disputes
 from prontosync.history.live_rows import DisputedRows, Pins, decode_pins, encode_pins
@@ -79,14 +78,14 @@ class LiveReader:
         expected = parent.schema if parent else None
 
         def consume(scan: Scan) -> _ReadTable:
-            with self._session.new_engine() as engine:
-                return self._consume(engine, name, scan, parent)
+            return self._consume(name, scan, parent)
 
         return live.scan(name, consume, expected)
 
-    def _consume(self, engine: Engine, name: str, scan: Scan, parent: StoredTable | None) -> _ReadTable:
+    def _consume(self, name: str, scan: Scan, parent: StoredTable | None) -> _ReadTable:
         schema, ddl = scan.table.schema, scan.table.ddl
-        disputed = self._disputed(engine, name, schema, parent)
+        engine = self._session.engine
+        disputed = self._disputed(name, schema, parent)
         batches = disputed.rows(scan.batches) if disputed else scan.batches
         ordered = scan.ordered and disputed is None
         state = store_rows(self._store, engine, name, schema, ddl, batches, ordered, parent)
@@ -97,9 +96,7 @@ class LiveReader:
         identity = write_disputes(self._store, disputed.disputes)
         return _ReadTable(state, schema, identity, encode_pins(schema, disputed.pins))
 
-    def _disputed(
-        self, engine: Engine, name: str, schema: TableSchema, parent: StoredTable | None
-    ) -> DisputedRows | None:
+    def _disputed(self, name: str, schema: TableSchema, parent: StoredTable | None) -> DisputedRows | None:
         conflicts = self._tree.conflicts.get(name)
         if parent is None or conflicts is None or self._head is None:
             return None
@@ -107,7 +104,7 @@ class LiveReader:
         pins = load_pins(self._session, self._head, name, parent.schema)
         branch = self._session.repo.branch
         origin = Origin(branch, self._head, "cell", self._session.now())
-        return DisputedRows(engine, disputes, pins, origin, schema)
+        return DisputedRows(self._session.engine, disputes, pins, origin, schema)
 
     def _stored(self, name: str) -> StoredTable | None:
         state = self._tree.tables.get(name)

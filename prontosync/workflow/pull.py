@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from prontosync.errors import PRECEDENCE, NotFound, ProntoError
+from prontosync.errors import NotFound, ProntoError
 from prontosync.history.merge import Counts
 from prontosync.model.ids import ObjectId
 from prontosync.model.names import RefName
+from prontosync.workflow.exchange import guarded, some_remote, worst
 from prontosync.workflow.integrate import Forecast, Next, Outcome, forecast, integrate
 from prontosync.workflow.merge import Theirs, build_merge, theirs_of
 from prontosync.workflow.remotes import (
@@ -53,15 +54,14 @@ class Synced:
     @property
     def error(self) -> ProntoError | None:
         """The one of the errors that decides the exit code."""
-        ranked = {code: number for number, code in enumerate(PRECEDENCE)}
-        return min(self.errors.values(), key=lambda e: ranked.get(e.exit, len(ranked)), default=None)
+        return worst(self.errors)
 
 
 def pull(
     session: Session, remote: str | None = None, branch: RefName | None = None, allow_deletes: Sequence[str] = ()
 ) -> Pulled:
     """Fetch, snapshot, merge and apply; the caller has the lock."""
-    names = remotes_for_fetch(session, [remote] if remote else [])
+    names = some_remote(remotes_for_fetch(session, [remote] if remote else []))
     fetched = []
     for name in names:
         with linked(session, name) as link:
@@ -73,7 +73,7 @@ def pull(
 
 def pull_forecast(session: Session, remote: str | None, branch: RefName | None) -> Forecast:
     """What ``pull`` would merge, after fetching."""
-    names = remotes_for_fetch(session, [remote] if remote else [])
+    names = some_remote(remotes_for_fetch(session, [remote] if remote else []))
     for name in names:
         with linked(session, name) as link:
             fetch(link, [branch] if branch and remote else ())
@@ -104,13 +104,13 @@ def sync(session: Session, remotes: Sequence[str] = (), allow_deletes: Sequence[
     with ExitStack() as stack:
         links: dict[str, Link] = {}
         for name in names:
-            _guarded(result, name, lambda n=name: links.update({n: stack.enter_context(linked(session, n))}))
+            guarded(result.errors, name, lambda n=name: links.update({n: stack.enter_context(linked(session, n))}))
         for name, link in links.items():
-            _guarded(result, name, lambda on=link: result.fetched.append(fetch(on)))
+            guarded(result.errors, name, lambda on=link: result.fetched.append(fetch(on)))
         result.outcome = integrate_fetched(session, names, None, "pull", allow_deletes)
         for name in pushing:
             if name in links and name not in result.errors:
-                _guarded(result, name, lambda on=links[name]: _push(session, on, result, allow_deletes))
+                guarded(result.errors, name, lambda on=links[name]: _push(session, on, result, allow_deletes))
     session.journal("sync", remotes=names, error=result.error.id if result.error else None)
     return result
 
@@ -126,16 +126,6 @@ def _push(session: Session, link: Link, result: Synced, allow_deletes: Sequence[
                 raise
             result.fetched.append(fetch(link))
             result.outcome = integrate_fetched(session, [link.name], None, "pull", allow_deletes)
-
-
-def _guarded(result: Synced, name: str, action: object) -> None:
-    assert callable(action)
-    try:
-        action()
-    except ProntoError as error:
-        if error.exit not in (11, 12, 13, 14, 15, 16, 17):
-            raise
-        result.errors[name] = error
 
 
 def _build_all(session: Session, head: ObjectId, remotes: Sequence[str], branch: RefName | None) -> Next:

@@ -18,7 +18,7 @@ from prontosync.model.objects import Parent, TableState
 from prontosync.model.values import Row, Value, canonical
 from prontosync.tables.reader import StoredTable
 from prontosync.tables.states import store_changes
-from prontosync.workflow.integrate import Next, Outcome, integrate
+from prontosync.workflow.integrate import Forecast, Next, Outcome, forecast, integrate
 from prontosync.workflow.live import table_disputes
 from prontosync.workflow.session import Session
 
@@ -56,16 +56,27 @@ def resolve(
     return integrate(session, "resolve", lambda head: _build(session, head, decider, message, author), allow_deletes)
 
 
+def resolve_forecast(session: Session, decider: Decider) -> Forecast:
+    """What ``resolve`` would do, from the head as it is."""
+    return forecast(session, lambda head: _build(session, head, decider, "", None))
+
+
 def taken(conflict: Conflict, wanted: str, own_branch: str) -> Value | Row | None:
     """The candidate that a branch, a commit id (≥ 8 hex), ``ours`` or ``theirs`` names. Raises BadDecision."""
-    branch = _side(conflict, wanted, own_branch)
-    found = [choice for choice in conflict.choices if branch in choice.branches]
-    if not found and len(wanted) >= _MIN_HEX:
-        found = [c for c in conflict.choices if any(o.commit.startswith(wanted) for o in c.origins)]
+    found = choices_named(conflict, wanted, own_branch)
     if len(found) == 1:
         return found[0].value
     problem = f'"{wanted}" names several candidates of' if found else f'"{wanted}" names no candidate of'
     raise BadDecision(f"{problem} {describe(conflict)}", f"take one of: {'; '.join(map(_named, conflict.choices))}")
+
+
+def choices_named(conflict: Conflict, wanted: str, own_branch: str) -> list[Choice]:
+    """The candidates that a branch, a commit id (≥ 8 hex), ``ours`` or ``theirs`` may mean."""
+    branch = _side(conflict, wanted, own_branch)
+    found = [choice for choice in conflict.choices if branch in choice.branches]
+    if not found and len(wanted) >= _MIN_HEX:
+        found = [c for c in conflict.choices if any(o.commit.startswith(wanted) for o in c.origins)]
+    return found
 
 
 def describe(conflict: Conflict) -> str:

@@ -52,10 +52,12 @@ class World:
 
 
 class Session:
-    """The repository that one command works on. Closing it closes the engine and keeps what was learnt of the history."""
+    """The repository that one command works on. Closing it closes the engine and keeps what was learnt of the history.
 
-    def __init__(self, repo: Repository, world: World) -> None:
-        self.repo, self.world = repo, world
+    ``engine`` is for callers that work on several repositories; they close it themselves."""
+
+    def __init__(self, repo: Repository, world: World, engine: Engine | None = None) -> None:
+        self.repo, self.world, self._given = repo, world, engine
         self.commits = Commits(repo.objects)
         self.ancestry = Ancestry(self.commits, repo.inner / "cache" / "depths")
 
@@ -66,16 +68,15 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        if "engine" in self.__dict__:
+        if "engine" in self.__dict__ and self._given is None:
             self.engine.close()
         self.ancestry.save()
 
     @cached_property
     def engine(self) -> Engine:
-        return self.new_engine()
-
-    def new_engine(self) -> Engine:
-        """An engine that may read this repository's objects and spill into its ``tmp``."""
+        """The one given, or one that may read this repository's objects and spill into its ``tmp``."""
+        if self._given is not None:
+            return self._given
         self.repo.tmp.mkdir(exist_ok=True)
         return Engine([self.repo.inner / "objects"], self.repo.tmp, memory=SNAPSHOT_MEMORY)
 

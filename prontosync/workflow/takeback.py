@@ -67,6 +67,15 @@ def revert_forecast(session: Session, commit: ObjectId, part: Part) -> Forecast:
 
 def undo(session: Session, message: str = "", allow_deletes: Sequence[str] = ()) -> Outcome:
     """Take back the last move of the branch that a merge or pull made. Raises NothingToUndo."""
+    return integrate(session, "undo", _undo_build(session, message), allow_deletes)
+
+
+def undo_forecast(session: Session) -> Forecast:
+    """What ``undo`` would do, from the head as it is."""
+    return forecast(session, _undo_build(session, ""))
+
+
+def _undo_build(session: Session, message: str) -> Build:
     before, after = _last_move(session)
     inverse = _Inverse(
         session.commits.tree(after),
@@ -74,7 +83,7 @@ def undo(session: Session, message: str = "", allow_deletes: Sequence[str] = ())
         Origin(session.repo.branch, before, "", session.now()),
         message or f"undo the merge that led to {after[:12]}",
     )
-    return integrate(session, "undo", lambda head: _build(session, head, inverse, Part()), allow_deletes)
+    return lambda head: _build(session, head, inverse, Part())
 
 
 def _revert_build(session: Session, commit: ObjectId, part: Part, message: str) -> Build:

@@ -78,7 +78,7 @@ def test_the_link_is_cut_at_any_request(meddled_hub: Hub, sshd: Sshd, tmp_path: 
     counts = Counter(log.read_text().split())
     state = first
     kinds = ("lstat", "open", "write", "fsync", "close", "hardlink", "remove")
-    for kind, n in [(kind, n) for kind in kinds for n in {1, counts[kind]}]:
+    for kind, n in [(name, n) for name in kinds for n in {1, counts[name]}]:
         more = [an_object(tmp_path, 100_000), an_object(tmp_path, 300, "json")]
         with sshd.meddling(**{rule: [kind, n]}), meddled_hub.sftp(tries=1) as remote:
             try:
@@ -308,6 +308,8 @@ def test_every_nth_request_refused_or_failing(meddled_hub: Hub, sshd: Sshd, tmp_
                 done = _meddled_advance(sshd, remote, state, more, [kind, n, code])
                 _only_whole_files(meddled_hub, *more, *uploads)
                 uploads += more
+                remote.missing([more[0].name])
+                assert kind in ("remove", "close") or meddled_hub.leftovers() == [], (kind, n, code)
                 assert _new(meddled_hub, state) == ([done.state] if done else []), (kind, n, code)
                 state = done or state
 

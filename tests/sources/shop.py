@@ -23,6 +23,7 @@ NOTE = StateRow("repository", "stores/012", "c" * 64, 1)
 
 def make(path: Path, *statements: str, rows: Iterable[tuple[str, Sequence[Any]]] = (), journal: str = "delete") -> Path:
     with closing(sqlite3.connect(path, isolation_level=None)) as till:
+        till.execute("PRAGMA synchronous = OFF")
         till.execute(f"PRAGMA journal_mode = {journal}")
         till.execute("BEGIN")
         for statement in statements:
@@ -41,16 +42,15 @@ def ask(path: Path, sql: str) -> list[tuple[Any, ...]]:
 def stored(path: Path, table: str, columns: Sequence[str], order: str = "1") -> list[tuple[Any, ...]]:
     """Storage classes and values to the bit."""
     both = ", ".join(
-        f"typeof({quoted(c)}), iif(typeof({quoted(c)}) = 'text', CAST({quoted(c)} AS BLOB), {quoted(c)})" for c in columns
+        f"typeof({quoted(c)}), iif(typeof({quoted(c)}) = 'text', CAST({quoted(c)} AS BLOB), {quoted(c)})"
+        for c in columns
     )
     found = ask(path, f"SELECT {both} FROM {quoted(table)} ORDER BY {order}")
     return [tuple(struct.pack("<d", v) if isinstance(v, float) else v for v in row) for row in found]
 
 
 def source(path: Path, busy_seconds: float = 0.2, **selection: Any) -> SqliteSource:
-    return SqliteSource(
-        path, temp=path.parent / "private", selection=Selection(**selection), busy_seconds=busy_seconds
-    )
+    return SqliteSource(path, temp=path.parent / "private", selection=Selection(**selection), busy_seconds=busy_seconds)
 
 
 def read(live: SqliteSource) -> dict[str, tuple[SourceTable, pa.Table]]:
@@ -86,7 +86,11 @@ def changes(
         return pa.Table.from_pylist(list(given), schema=schema)
 
     return RowChanges(
-        table, rows(deletes), rows(inserts), rows(old for old, _ in updates), rows({**old, **new} for old, new in updates)
+        table,
+        rows(deletes),
+        rows(inserts),
+        rows(old for old, _ in updates),
+        rows({**old, **new} for old, new in updates),
     )
 
 

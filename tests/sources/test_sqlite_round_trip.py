@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prontosync.sources import scan
 from prontosync.sources.contract import SourceUnfit
 from prontosync.sources.statements import quoted
 from tests.sources.shop import ask, make, read, rebuilt, source, stored, whole
@@ -32,7 +33,8 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "small": st.integers(-3, 3),
     "real": st.floats(allow_nan=False) | st.sampled_from([-0.0, 3.0, float("inf"), 1e15, 1e18, 2.0**52, 5e-324]),
     "price": st.decimals(-99999, 99999, places=2).map(float),
-    "text": st.text(st.characters(codec="utf-8"), max_size=8) | st.sampled_from(["7", "1e3", "a\0b", "", "0x10", " 12 "]),
+    "text": st.text(st.characters(codec="utf-8"), max_size=8)
+    | st.sampled_from(["7", "1e3", "a\0b", "", "0x10", " 12 "]),
     "blob": st.binary(max_size=6) | st.just(b"2020-01-01"),
     "date": st.dates().map(str) | st.sampled_from(["2020-02-30", "2020-1-1", "0000-01-01"]),
     "stamp": _stamps(" ") | _stamps("T"),
@@ -56,7 +58,7 @@ def columns(draw: st.DrawFn) -> tuple[list[str], list[list[Any]]]:
 
 
 @given(columns(), st.booleans())
-@settings(max_examples=120)
+@settings(max_examples=60)
 def test_every_value_comes_back_in_its_storage_class(drawn: tuple[list[str], list[list[Any]]], without: bool) -> None:
     declared, values = drawn
     names = [f"c{n}" for n in range(len(declared))]
@@ -119,15 +121,17 @@ def test_every_value_comes_back_in_its_storage_class(drawn: tuple[list[str], lis
 )
 @pytest.mark.parametrize("position", ["first", "late"])
 def test_the_first_plan_that_fits_all_rows(
-    tmp_path: Path, declared: str, values: list[Any], logical: str, position: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, declared: str, values: list[Any], logical: str, position: str
 ) -> None:
+    monkeypatch.setattr(scan, "MAX_BATCH_ROWS", 64)
+    monkeypatch.setattr(scan, "PEEK_ROWS", 16)
     rows = [("INSERT INTO t (c) VALUES (?)", (value,)) for value in values]
     path = make(tmp_path / "till.db", f"CREATE TABLE t (id INTEGER PRIMARY KEY, c {declared})", rows=rows)
     if position == "late":
         _put_last(path)
     table, found = read(source(path))["t"]
     assert table.schema.type_of("c") == logical
-    assert found.num_rows == len(values) + (70_000 if position == "late" else 0)
+    assert found.num_rows == len(values) + (300 if position == "late" else 0)
     copy = rebuilt(path, tmp_path / "copy.db")
     assert stored(copy, "t", ["id", "c"]) == stored(path, "t", ["id", "c"])
 
@@ -137,7 +141,7 @@ def _put_last(path: Path) -> None:
     make(
         path,
         "UPDATE t SET id = id + 100000",
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 70000)"
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)"
         " INSERT INTO t SELECT i, NULL FROM n",
     )
 
@@ -175,9 +179,9 @@ def test_a_late_misfit_restarts_and_an_earlier_schema_saves_that(tmp_path: Path)
     )
     calls = []
 
-    def consume(scan: Any) -> Any:
-        calls.append(scan.table.schema)
-        return scan.table.schema, whole(scan).num_rows
+    def consume(found: Any) -> Any:
+        calls.append(found.table.schema)
+        return found.table.schema, whole(found).num_rows
 
     with source(path).read() as state:
         schema, rows = state.scan("t", consume)
@@ -196,16 +200,17 @@ def test_a_misfit_that_a_consumer_wraps_still_restarts(tmp_path: Path) -> None:
     path = make(
         tmp_path / "till.db",
         "CREATE TABLE t (id INTEGER PRIMARY KEY, c INTEGER)",
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 70000) INSERT INTO t SELECT i, i FROM n",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 70000)"
+        " INSERT INTO t SELECT i, i FROM n",
         "UPDATE t SET c = 'x' WHERE id = 69999",
     )
 
-    def consume(scan: Any) -> str:
+    def consume(found: Any) -> str:
         try:
-            whole(scan)
+            whole(found)
         except Exception as error:
             raise RuntimeError("something of another library") from error
-        return str(scan.table.schema.type_of("c"))
+        return str(found.table.schema.type_of("c"))
 
     with source(path).read() as state:
         assert state.scan("t", consume) == "any"
@@ -214,7 +219,7 @@ def test_a_misfit_that_a_consumer_wraps_still_restarts(tmp_path: Path) -> None:
 def test_what_a_consumer_raises_passes(tmp_path: Path) -> None:
     path = make(tmp_path / "till.db", "CREATE TABLE t (id INTEGER PRIMARY KEY)", "INSERT INTO t VALUES (1)")
     with source(path).read() as state, pytest.raises(ZeroDivisionError):
-        state.scan("t", lambda scan: [1 // 0 for _ in scan.batches])
+        state.scan("t", lambda found: [1 // 0 for _ in found.batches])
 
 
 def test_text_that_is_not_utf8_keeps_its_bytes(tmp_path: Path) -> None:
@@ -243,7 +248,9 @@ def test_a_large_blob_and_a_large_text(tmp_path: Path) -> None:
 def test_a_thousand_columns(tmp_path: Path) -> None:
     kinds = itertools.cycle(["INTEGER", "TEXT", "DECIMAL(9,2)", "DATETIME", ""])
     fields = ", ".join(f"c{n} {kind}" for n, kind in zip(range(1000), kinds, strict=False))
-    path = make(tmp_path / "till.db", f"CREATE TABLE t (id INTEGER PRIMARY KEY, {fields})", "INSERT INTO t (id) VALUES (1)")
+    path = make(
+        tmp_path / "till.db", f"CREATE TABLE t (id INTEGER PRIMARY KEY, {fields})", "INSERT INTO t (id) VALUES (1)"
+    )
     make(path, "UPDATE t SET c999 = x'00', c998 = '2020-01-01 00:00:00', c997 = 1.25")
     copy = rebuilt(path, tmp_path / "copy.db")
     names = ["c997", "c998", "c999"]
@@ -278,8 +285,8 @@ def test_settings_sequences_views_and_triggers_come_back(tmp_path: Path, encodin
 
 
 NAMES = [
-    "select", 'qu"ote', "a;--b", "new\nline", "shoe 👟", "../x", "-dash", "*?[a]", "CON", "", " ", "Größe", "a'b", "a{0}b",
-    "%s", "table.x", "rowid",
+    "select", 'qu"ote', "a;--b", "new\nline", "shoe 👟", "../x", "-dash", "*?[a]", "CON", "", " ", "Größe", "a'b",
+    "a{0}b", "%s", "table.x", "rowid",
 ]  # fmt: skip
 
 
@@ -301,14 +308,20 @@ def test_names_may_be_anything(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("table", ["order", 'x"; DROP TABLE y; --', "*"])
 def test_globs_and_names_are_taken_in_their_own_case(tmp_path: Path, table: str) -> None:
-    path = make(tmp_path / "till.db", f"CREATE TABLE {quoted(table)} (id INTEGER PRIMARY KEY)", "CREATE TABLE B (id INTEGER PRIMARY KEY)")
+    path = make(
+        tmp_path / "till.db",
+        f"CREATE TABLE {quoted(table)} (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE B (id INTEGER PRIMARY KEY)",
+    )
     assert "B" not in read(source(path, exclude=("b*", "B")))
     assert "B" in read(source(path, exclude=("b*",)))
     assert set(read(source(path, tables=("[A-Z]",)))) == {"B"}
 
 
 def test_values_that_sqlite_cannot_hold_are_refused_by_name(tmp_path: Path) -> None:
-    path = make(tmp_path / "till.db", "CREATE TABLE t (id INTEGER PRIMARY KEY, c REAL)", "INSERT INTO t VALUES (1, 1.5)")
+    path = make(
+        tmp_path / "till.db", "CREATE TABLE t (id INTEGER PRIMARY KEY, c REAL)", "INSERT INTO t VALUES (1, 1.5)"
+    )
     table, rows = read(source(path))["t"]
     odd = rows.set_column(1, "c", pa.array([float("nan")]))
     with pytest.raises(SourceUnfit, match=r'table "t", row \(id=1\), column "c"'):

@@ -14,8 +14,9 @@ def test_keys_foreign_keys_and_uniques(tmp_path: Path) -> None:
     path = make(
         tmp_path / "till.db",
         "CREATE TABLE Parent (a TEXT, b INTEGER, code TEXT UNIQUE, PRIMARY KEY (b, a)) WITHOUT ROWID",
-        "CREATE TABLE child (id INTEGER PRIMARY KEY, x TEXT, y INT, up INT REFERENCES child, c TEXT COLLATE NOCASE UNIQUE,"
-        " d, e, FOREIGN KEY (y, x) REFERENCES parent, FOREIGN KEY (x) REFERENCES PARENT (CODE))",
+        "CREATE TABLE child (id INTEGER PRIMARY KEY, x TEXT, y INT, up INT REFERENCES child, d, e,"
+        " c TEXT COLLATE NOCASE UNIQUE,"
+        " FOREIGN KEY (y, x) REFERENCES parent, FOREIGN KEY (x) REFERENCES PARENT (CODE))",
         "CREATE UNIQUE INDEX de ON child (d, e)",
         "CREATE UNIQUE INDEX part ON child (d) WHERE e > 0",
         "CREATE UNIQUE INDEX expr ON child (d + e)",
@@ -64,7 +65,7 @@ def test_tables_that_are_none_of_the_shop(tmp_path: Path) -> None:
         "CREATE VIEW v AS SELECT * FROM t",
         "CREATE VIRTUAL TABLE words USING fts5(body)",
         "CREATE VIRTUAL TABLE boxes USING rtree(id, a, b)",
-        "CREATE TABLE _prontosync_state (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE _prontosync_other (id INTEGER PRIMARY KEY)",
         "ANALYZE",
     )
     with source(path).read() as state:
