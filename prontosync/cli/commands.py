@@ -21,6 +21,16 @@ class Entry(NamedTuple):
 
 
 COMMANDS: dict[str, Entry] = {
+    "remote": Entry("remote", "remote", "add, list, remove and check the remotes", "share"),
+    "fetch": Entry("transfer", "fetch", "bring what is new on a remote", "share"),
+    "push": Entry("transfer", "push", "send what a remote lacks", "share"),
+    "pull": Entry("sync", "pull", "fetch, then merge", "share"),
+    "sync": Entry("sync", "sync", "snapshot, fetch, merge, push: the command for cron", "share"),
+    "merge": Entry("merge", "merge", "bring another branch's changes into this one", "come together"),
+    "conflicts": Entry("conflicts", "conflicts", "show what is in dispute", "come together"),
+    "resolve": Entry("resolve", "resolve", "decide what is in dispute", "come together"),
+    "revert": Entry("takeback", "revert", "take back what a commit brought", "come together"),
+    "undo": Entry("takeback", "undo", "take back the last merge", "come together"),
     "help": Entry("help", "help_command", "show how a command is used", "help"),
     "completion": Entry("help", "completion", "print the completion script of a shell", "help"),
     "version": Entry("help", "version", "print the version", "help"),

@@ -70,3 +70,15 @@ def format_option(*names: str) -> Decorator[Any]:
 def message_option(function: F) -> F:
     """``message: str | None``."""
     return click.option("-m", "--message", metavar="MSG", help="What the commit says of itself.")(function)
+
+
+def allow_deletes_option(function: F) -> F:
+    """``allow_deletes: tuple[str, ...]``."""
+    text = "Let this table lose more rows than max_deletes allows; may be given several times."
+    return click.option("--allow-deletes", metavar="TABLE", multiple=True, help=text)(function)
+
+
+def plan_option(function: F) -> F:
+    """``plan: bool``."""
+    text = "Print what would be written to the live database, row by row, and change nothing."
+    return click.option("--plan", is_flag=True, help=text)(function)

@@ -196,6 +196,12 @@ class OverlayObjectStore:
     def read(self, name: ObjectName) -> bytes:
         return (self.upper if self.upper.has(name) else self.lower).read(name)
 
+    def verified_path(self, name: ObjectName) -> Path:
+        """As of a folder; only where both stores are folders."""
+        store = self.upper if self.upper.has(name) else self.lower
+        assert isinstance(store, FolderObjectStore)
+        return store.verified_path(name)
+
     def add(self, data: Buffer, suffix: Suffix) -> ObjectName:
         name = ObjectName(object_id(data), suffix)
         return name if self._sparing and self.lower.has(name) else self.upper.add(data, suffix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -80,7 +81,11 @@ class Repository:
     def sweep(self, now: float) -> None:
         """Remove what crashed runs left in ``tmp`` a week ago or more; ``now`` in seconds since 1970."""
         for path in self.tmp.iterdir() if self.tmp.is_dir() else ():
-            if path.is_file() and now - path.stat().st_mtime > STALE_SECONDS:
+            if now - path.lstat().st_mtime <= STALE_SECONDS:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
                 files.remove(path)
 
 

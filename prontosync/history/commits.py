@@ -78,7 +78,7 @@ class Commits:
         before = self.tree(parents[0].commit).tables if parents else {}
         full = not parents or len(parents) > 1 or self._since_full(parents[0].commit) + 1 >= FULL_EVERY
         own = {name: state for name, state in tree.tables.items() if full or not _same_state(before.get(name), state)}
-        listed = {name: _unchanged(state) if _same_state(before.get(name), state) else state for name, state in own.items()}
+        listed = {name: without_changes(state) if _same_state(before.get(name), state) else state for name, state in own.items()}
         commit = Commit(
             parents=parents,
             tables=dict(sorted(listed.items())),
@@ -128,9 +128,10 @@ class Commits:
 
 def _same_state(a: TableState | None, b: TableState) -> bool:
     """Whether two states are stored alike; how they came about does not matter."""
-    return a is not None and _unchanged(a) == _unchanged(b)
+    return a is not None and without_changes(a) == without_changes(b)
 
 
-def _unchanged(state: TableState) -> TableState:
+def without_changes(state: TableState) -> TableState:
+    """A state as it is stored, however it came about."""
     none = Changes(0, 0, 0)
     return TableState(state.schema, state.ddl, state.rows, state.digest, state.checkpoint, state.patches, none)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -12,6 +12,7 @@ from prontosync.engine.arrow import arrow_schema, duckdb_type
 from prontosync.engine.connection import Engine, quoted
 from prontosync.errors import NotFound
 from prontosync.history.commits import Tree
+from prontosync.history.disputes import keys_table
 from prontosync.model.objects import Changes, TableState
 from prontosync.model.schema import Column, TableSchema, differences
 from prontosync.model.values import Row
@@ -73,12 +74,29 @@ class TreeDiff:
                 found.append(SchemaChange(name, "changed", tuple(words)))
         return found
 
-    def tables(self, key: tuple[str, Row] | None = None) -> Iterator[TableDiff]:
-        """The tables with rows that differ, in name order. ``key`` limits the answer to one row of one table."""
+    def tables(self) -> Iterator[TableDiff]:
+        """The tables with rows that differ, in name order."""
         for name in self.names():
             delta = self._delta(name)
             if delta.table.num_rows:
                 yield TableDiff(name, delta)
+
+    def row(self, name: str, key: Callable[[TableSchema], Row]) -> TableDiff | None:
+        """One row of one table: its key is asked for with the table's schema. None where neither state has the row."""
+        old, new = self._table(self.old_store, self.old, name), self._table(self.new_store, self.new, name)
+        some = new or old
+        assert some is not None
+        wanted = key(some.schema)
+        schema = _united(old.schema, new.schema) if old and new else some.schema
+        sides = [self._row_at(side, schema, wanted, some.schema.key) for side in (old, new)]
+        if not any(side.num_rows for side in sides):
+            return None
+        return TableDiff(name, compare(self.engine, schema, *sides))
+
+    def _row_at(self, table: StoredTable | None, schema: TableSchema, key: Row, names: tuple[str, ...]) -> pa.Table:
+        if table is None or table.schema.key != names:
+            return arrow_schema(schema).empty_table()
+        return self._as(table, schema, table.rows_at(keys_table(table.schema, [key])))
 
     def _delta(self, name: str) -> Delta:
         old, new = self._table(self.old_store, self.old, name), self._table(self.new_store, self.new, name)
@@ -98,7 +116,7 @@ class TreeDiff:
         schema = _united(old.schema, new.schema)
         return compare(self.engine, schema, self._as(old, schema), self._as(new, schema))
 
-    def _as(self, table: StoredTable, schema: TableSchema) -> pa.Table:
+    def _as(self, table: StoredTable, schema: TableSchema, rows: pa.Table | None = None) -> pa.Table:
         columns = []
         for column in schema.columns:
             kind = duckdb_type(column.type)
@@ -108,7 +126,7 @@ class TreeDiff:
                 columns.append(quoted(column.name))
             else:
                 columns.append(f"CAST({quoted(column.name)} AS VARCHAR) AS {quoted(column.name)}")
-        result = self.engine.table(f"SELECT {', '.join(columns)} FROM _ps_t", _ps_t=table.rows())
+        result = self.engine.table(f"SELECT {', '.join(columns)} FROM _ps_t", _ps_t=table.rows() if rows is None else rows)
         arrow = arrow_schema(schema)
         return pa.Table.from_batches([as_rows(b, arrow) for b in result.to_batches()], schema=arrow)
 

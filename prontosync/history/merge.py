@@ -12,7 +12,7 @@ from prontosync.disk.objects import ObjectStore
 from prontosync.engine.connection import Engine
 from prontosync.errors import Unfit
 from prontosync.history.commits import Tree
-from prontosync.history.disputes import UNKNOWN, Origin, read_disputes, write_disputes
+from prontosync.history.disputes import UNKNOWN, Disputes, Origin, read_disputes, write_disputes
 from prontosync.history.merge_table import MergedTable, TableSide, merge_table
 from prontosync.model.ids import ObjectId
 from prontosync.model.objects import Changes, TableState
@@ -30,13 +30,14 @@ class Rules:
     """What a merge goes by: which tables take part, the columns with policy ``sum``, the branch that ``--prefer`` names.
 
     ``takes`` tells for a table whether theirs is merged into ours; ``adopt_new`` whether a table that only theirs has is
-    taken whole. ``prefer`` is "ours", "theirs" or None.
+    taken whole. ``prefer`` is "ours", "theirs" or None. ``trace`` finds where the candidates of new disputes came from.
     """
 
     takes: Callable[[str], bool] = lambda table: True
     sums: Callable[[str], frozenset[str]] = lambda table: frozenset()
     adopt_new: bool = True
     prefer: str | None = None
+    trace: Callable[[str, Disputes], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ def merge_trees(store: ObjectStore, engine: Engine, sides: Sides, rules: Rules) 
             continue
         tables[name], counts[name] = merged.state, Counts(merged.taken, merged.merged, merged.disputed)
         preferred = preferred or merged.preferred
+        if rules.trace is not None and merged.disputed:
+            rules.trace(name, merged.disputes)
         identity = write_disputes(store, merged.disputes)
         conflicts.pop(name, None)
         if identity is not None:

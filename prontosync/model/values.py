@@ -135,6 +135,21 @@ def any_value(payload: bytes) -> int | float | str | bytes:
     return body
 
 
+def real_text(value: float) -> str:
+    """A float as ``any`` writes it: the shortest digits that give it back, as Arrow casts it to text."""
+    if math.isnan(value) or math.isinf(value):
+        return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
+    _, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    text, minus = "".join(map(str, digits)), "-" if math.copysign(1, value) < 0 else ""
+    point = len(text) + int(exponent)
+    if -6 < point <= 10:
+        if point <= 0:
+            return f"{minus}0.{'0' * -point}{text}"
+        return minus + (text.ljust(point, "0") if point >= len(text) else f"{text[:point]}.{text[point:]}")
+    mantissa = text[0] + (f".{text[1:]}" if len(text) > 1 else "")
+    return f"{minus}{mantissa}e{point - 1:+d}"
+
+
 def _timestamp(value: datetime.datetime, logical: str) -> str:
     if logical == "timestamptz":
         return value.astimezone(datetime.UTC).replace(tzinfo=None).isoformat() + "Z"
@@ -156,7 +171,7 @@ def _any_from_json(value: Any) -> bytes:
     if isinstance(value, bool) or isinstance(value, int):
         return b"i%d" % int(value)
     if isinstance(value, float):
-        return b"r" + repr(value).encode()
+        return b"r" + real_text(value).encode()
     if isinstance(value, dict) and set(value) == {"base64"}:
         return b"b" + base64.b64decode(value["base64"], validate=True)
     if isinstance(value, str):

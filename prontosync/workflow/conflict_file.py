@@ -1,4 +1,4 @@
-"""Open conflicts as a CSV file to decide in, and the file read back: a row a candidate, decisions in the last column."""
+"""Open conflicts as a CSV file to decide in, and the file read back: a row a candidate."""
 
 from __future__ import annotations
 

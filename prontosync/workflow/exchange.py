@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from prontosync.errors import PRECEDENCE, NotFound, ProntoError
 from prontosync.model.names import TAG_PREFIX, RefName, ref_name
@@ -37,7 +38,7 @@ def fetch_all(session: Session, remotes: Sequence[str] = ()) -> Exchanged:
     """Fetch from the remotes named, or from all; the caller has the lock. Raises NoRemote."""
     result = Exchanged()
     for name in some_remote(remotes_for_fetch(session, remotes)):
-        guarded(result.errors, name, lambda n=name: result.transfers.append(_fetch(session, n)))
+        guarded(result.errors, name, partial(_fetch, session, name, result))
     return result
 
 
@@ -49,7 +50,7 @@ def push_all(session: Session, remotes: Sequence[str] = (), branches: Sequence[s
     result = Exchanged()
     refs = [_ref(session, name) for name in branches]
     for name in some_remote(remotes_for_push(session, remotes)):
-        guarded(result.errors, name, lambda n=name: result.transfers.append(_push(session, n, refs)))
+        guarded(result.errors, name, partial(_push, session, name, refs, result))
     return result
 
 
@@ -76,14 +77,14 @@ def worst(errors: Mapping[str, ProntoError]) -> ProntoError | None:
     return min(errors.values(), key=lambda error: ranked.get(error.exit, len(ranked)), default=None)
 
 
-def _fetch(session: Session, name: str) -> Transfer:
+def _fetch(session: Session, name: str, result: Exchanged) -> None:
     with linked(session, name) as link:
-        return fetch(link)
+        result.transfers.append(fetch(link))
 
 
-def _push(session: Session, name: str, refs: Sequence[RefName]) -> Transfer:
+def _push(session: Session, name: str, refs: Sequence[RefName], result: Exchanged) -> None:
     with linked(session, name) as link:
-        return push(link, refs)
+        result.transfers.append(push(link, refs))
 
 
 def _ref(session: Session, text: str) -> RefName:

@@ -9,6 +9,7 @@ from typing import Literal
 from prontosync.errors import UsageError
 from prontosync.history.disputes import Origin
 from prontosync.history.merge import Counts, Merged, Rules, Sides, merge_trees
+from prontosync.history.provenance import Provenance
 from prontosync.model.ids import ObjectId
 from prontosync.model.names import TAG_PREFIX, RefName
 from prontosync.model.objects import Parent
@@ -118,11 +119,13 @@ def _merged(session: Session, head: ObjectId, theirs: Theirs, prefer: str | None
         Origin(session.repo.branch, head, "", now),
         Origin(theirs.branch, theirs.commit, "", now),
     )
+    provenance = Provenance(commits, session.merge_store, session.engine)
     rules = Rules(
         takes=lambda table: _takes(session, table, theirs.direction),
         sums=session.sums,
         adopt_new=session.repo.config.source is None,
         prefer=prefer,
+        trace=lambda table, disputes: provenance.refine(table, disputes, {head, theirs.commit}),
     )
     return merge_trees(session.merge_store, session.engine, sides, rules)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from prontosync.errors import NotFound, ProntoError
 from prontosync.history.merge import Counts
@@ -85,9 +86,8 @@ def integrate_fetched(
 ) -> Outcome | None:
     """Merge what was fetched: the remotes' branches of our branch's name, and the upstream. A branch that is only there
     becomes ours where we have no commit yet and no live database."""
-    if session.head() is None and session.source is None:
-        if not _adopt(session, remotes, branch):
-            return None
+    if session.head() is None and session.source is None and not _adopt(session, remotes, branch):
+        return None
     return integrate(session, event, lambda head: _build_all(session, head, remotes, branch), allow_deletes)
 
 
@@ -104,15 +104,23 @@ def sync(session: Session, remotes: Sequence[str] = (), allow_deletes: Sequence[
     with ExitStack() as stack:
         links: dict[str, Link] = {}
         for name in names:
-            guarded(result.errors, name, lambda n=name: links.update({n: stack.enter_context(linked(session, n))}))
+            guarded(result.errors, name, partial(_open, session, stack, links, name))
         for name, link in links.items():
-            guarded(result.errors, name, lambda on=link: result.fetched.append(fetch(on)))
+            guarded(result.errors, name, partial(_fetch, link, result))
         result.outcome = integrate_fetched(session, names, None, "pull", allow_deletes)
         for name in pushing:
             if name in links and name not in result.errors:
-                guarded(result.errors, name, lambda on=links[name]: _push(session, on, result, allow_deletes))
+                guarded(result.errors, name, partial(_push, session, links[name], result, allow_deletes))
     session.journal("sync", remotes=names, error=result.error.id if result.error else None)
     return result
+
+
+def _open(session: Session, stack: ExitStack, links: dict[str, Link], name: str) -> None:
+    links[name] = stack.enter_context(linked(session, name))
+
+
+def _fetch(link: Link, result: Synced) -> None:
+    result.fetched.append(fetch(link))
 
 
 def _push(session: Session, link: Link, result: Synced, allow_deletes: Sequence[str]) -> None:

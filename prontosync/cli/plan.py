@@ -1,0 +1,112 @@
+"""What would be done, with ``--plan`` and ``--dry-run``: the merge's counts, and the live database's rows, old → new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from prontosync.cli import output
+from prontosync.cli.context import Context
+from prontosync.cli.escape import escape
+from prontosync.cli.outcome import change_json, conflict_lines, count_grid, next_json, waiting_lines
+from prontosync.model.values import row_to_json, to_text
+
+if TYPE_CHECKING:
+    from prontosync.model.schema import TableSchema
+    from prontosync.tables.compare import Delta
+    from prontosync.workflow.apply import Plan
+    from prontosync.workflow.integrate import Forecast
+
+_SIGNS = {"insert": "+", "update": "~", "delete": "-"}
+
+
+def show_plan(context: Context, forecast: Forecast) -> None:
+    """Print what would be written to the live database, row by row."""
+    if context.json:
+        plan = None if forecast.plan is None else _plan_json(forecast.plan)
+        output.emit_json({**_forecast_json(forecast), "plan": plan})
+    else:
+        output.emit_text("\n".join([*_plan_lines(forecast.plan), *conflict_lines(forecast.conflicts)]))
+
+
+def show_counts(context: Context, forecast: Forecast) -> None:
+    """Print what would be merged, by table."""
+    if context.json:
+        output.emit_json(_forecast_json(forecast))
+    else:
+        output.emit_text("\n".join(_count_lines(forecast)))
+
+
+def _forecast_json(forecast: Forecast) -> dict[str, Any]:
+    """As the outcome's JSON; nothing was committed, so ``commit`` is null, and ``applied`` is what would be."""
+    applied = None
+    if forecast.plan is not None:
+        applied = {name: change_json(change) for name, change in forecast.plan.counts.items()}
+    return {"commit": None, **next_json(forecast.next), "conflicts": forecast.conflicts, "applied": applied}
+
+
+def _count_lines(forecast: Forecast) -> list[str]:
+    if forecast.next.commit is None:
+        return ["nothing to merge", *conflict_lines(forecast.conflicts)]
+    way = " by fast-forward" if forecast.next.fast_forward else ""
+    counts = count_grid(forecast.next.counts).rstrip("\n")
+    lines = [f"would merge{way}", *([counts] if counts else []), *waiting_lines(forecast.next)]
+    return lines + conflict_lines(forecast.conflicts)
+
+
+def _plan_json(plan: Plan) -> dict[str, Any]:
+    return {
+        name: {**change_json(delta.counts), "rows": [_row_json(delta.schema, *row) for row in _rows(delta)]}
+        for name, delta in plan.changes.items()
+    }
+
+
+def _row_json(schema: TableSchema, kind: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    types = {column.name: column.type for column in schema.columns}
+    key = {name: (old or new)[name] for name in schema.key}
+    return {
+        "change": kind,
+        "key": row_to_json(key, types),
+        "old": row_to_json(old, types) if old else None,
+        "new": row_to_json(new, types) if new else None,
+    }
+
+
+def _plan_lines(plan: Plan | None) -> Iterator[str]:
+    if plan is None:
+        yield "there is no live database here to write to"
+    elif not plan.changes:
+        yield "nothing would be written to the live database"
+    else:
+        yield "would be written to the live database:"
+        for name, delta in plan.changes.items():
+            counts = delta.counts
+            yield f"{escape(name)}: {counts.inserted} inserted, {counts.updated} updated, {counts.deleted} deleted"
+            for kind, old, new in _rows(delta):
+                yield f"  {_SIGNS[kind]} {_row_text(delta.schema, kind, old, new)}"
+
+
+def _row_text(schema: TableSchema, kind: str, old: dict[str, Any], new: dict[str, Any]) -> str:
+    def text(row: dict[str, Any], name: str) -> str:
+        return to_text(row[name], schema.type_of(name))
+
+    key = ", ".join(f"{name}={text(old or new, name)}" for name in schema.key)
+    if kind == "update":
+        changed = [name for name in schema.values if text(old, name) != text(new, name)]
+        rest = ", ".join(f"{name}: {text(old, name)} → {text(new, name)}" for name in changed)
+    else:
+        rest = ", ".join(f"{name}={text(old or new, name)}" for name in schema.values)
+    return escape(f"{key}  {rest}".rstrip())
+
+
+def _rows(delta: Delta) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Kind, old row and new row of every change, in key order; the side that lacks the row is empty."""
+    names = delta.schema.names
+    olds = [f"o{i}" for i in range(len(names))]
+    news = [f"n{i}" for i in range(len(names))]
+    for batch in delta.table.to_batches(max_chunksize=1000):
+        for row in batch.to_pylist():
+            kind = row["_ps_change"]
+            old = {} if kind == "insert" else dict(zip(names, (row[name] for name in olds), strict=True))
+            new = {} if kind == "delete" else dict(zip(names, (row[name] for name in news), strict=True))
+            yield kind, old, new

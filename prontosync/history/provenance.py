@@ -1,0 +1,132 @@
+"""Where a disputed value came from: the branch that first held it, not the one that happened to bring it.
+
+Head office merges one store after the other; what it then holds against the next store is the first store's value.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from prontosync.disk.objects import ObjectStore
+from prontosync.engine.connection import Engine
+from prontosync.errors import ProntoError
+from prontosync.history.commits import Commits, without_changes
+from prontosync.history.disputes import Disputes, Key, Origin, keys_table, rows_by_key
+from prontosync.model.ids import ObjectId
+from prontosync.model.objects import TableState
+from prontosync.model.schema import TableSchema, differences
+from prontosync.model.values import Row, Value
+from prontosync.tables.reader import StoredTable
+
+MAX_STATES = 64
+"""How many differing states of a table are looked at; what is older keeps the name of the branch that brought it."""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A candidate whose origin is looked for: of one column, or of a whole row (None)."""
+
+    key: Key
+    column: str | None
+    value: Value | Row | None
+
+
+class Provenance:
+    """Looks along first parents for the commit that brought a value, and from a merge on along the branch it merged."""
+
+    def __init__(self, commits: Commits, store: ObjectStore, engine: Engine) -> None:
+        self._commits, self._store, self._engine = commits, store, engine
+
+    def refine(self, table: str, disputes: Disputes, starts: set[ObjectId]) -> None:
+        """Replace the origins of candidates that name one of ``starts`` by where their values were first held."""
+        waiting = self._collect(disputes, starts)
+        left = MAX_STATES
+        while waiting and left > 0:
+            start = next(iter(waiting))
+            left = self._follow(table, disputes, start, waiting.pop(start), waiting, left)
+
+    def _collect(self, disputes: Disputes, starts: set[ObjectId]) -> dict[Origin, set[_Wanted]]:
+        waiting: dict[Origin, set[_Wanted]] = defaultdict(set)
+        for key, dispute in disputes.rows.items():
+            for (column, value), origins in dispute.origins.items():
+                for origin in origins:
+                    if origin.commit in starts:
+                        waiting[origin].add(_Wanted(key, column, value))
+        return waiting
+
+    def _follow(
+        self,
+        table: str,
+        disputes: Disputes,
+        start: Origin,
+        wanted: set[_Wanted],
+        waiting: dict[Origin, set[_Wanted]],
+        left: int,
+    ) -> int:
+        """Down one branch; values that a merge brought are put back to wait, to be followed on the branch it merged."""
+        commit = ObjectId(start.commit)
+        held = self._holding(table, commit, wanted, disputes.schema)
+        while held and left > 0:
+            content = self._commits.read(commit)
+            parent = content.parents[0].commit if content.parents else None
+            if parent is not None and self._state(parent, table) == self._state(commit, table):
+                commit = parent
+                continue
+            left -= 1
+            older = self._holding(table, parent, held, disputes.schema) if parent else set()
+            for one in held - older:
+                self._settle(disputes, start, one, commit, waiting)
+            held = older
+            if parent is None:
+                break
+            commit = parent
+        return left
+
+    def _settle(
+        self, disputes: Disputes, start: Origin, one: _Wanted, commit: ObjectId, waiting: dict[Origin, set[_Wanted]]
+    ) -> None:
+        """The value appeared in ``commit``: made there, or brought by the branch that it merged."""
+        others = self._commits.read(commit).parents[1:]
+        brought = others[0] if len(others) == 1 and others[0].branch != start.branch else None
+        found = start._replace(commit=commit)
+        if brought is not None:
+            found = start._replace(branch=brought.branch, commit=brought.commit)
+        _rename(disputes, one, start, found)
+        if brought is not None and self._commits.has(brought.commit):
+            waiting[found].add(one)
+
+    def _holding(
+        self, table: str, commit: ObjectId, wanted: set[_Wanted], schema: TableSchema
+    ) -> set[_Wanted]:
+        """Those whose value the table shows at a commit."""
+        state = self._state(commit, table)
+        if state is None:
+            return set()
+        stored = StoredTable(self._store, self._engine, table, state)
+        if differences(schema, stored.schema):
+            return set()
+        keys = keys_table(schema, {one.key for one in wanted})
+        rows = rows_by_key(schema, stored.rows_at(keys).select(schema.names))
+        return {one for one in wanted if _holds(schema, rows.get(one.key), one)}
+
+    def _state(self, commit: ObjectId, table: str) -> TableState | None:
+        """A table's state, its counts of changes aside. A history that ends at a boundary has none beyond."""
+        try:
+            state = self._commits.tree(commit).tables.get(table)
+        except ProntoError:
+            return None
+        return state and without_changes(state)
+
+
+def _holds(schema: TableSchema, row: Row | None, one: _Wanted) -> bool:
+    if one.column is None or row is None:
+        return bool(row == one.value) and one.column is None
+    return bool(row[schema.names.index(one.column)] == one.value)
+
+
+def _rename(disputes: Disputes, one: _Wanted, old: Origin, new: Origin) -> None:
+    origins: dict[Any, list[Origin]] = disputes.rows[one.key].origins
+    known = origins[(one.column, one.value)]
+    origins[(one.column, one.value)] = list(dict.fromkeys(new if origin == old else origin for origin in known))

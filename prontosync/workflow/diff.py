@@ -1,0 +1,117 @@
+"""Diff: the rows and schemas in which two states differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from prontosync.errors import NotFound, UsageError
+from prontosync.history.diff import SchemaChange, TableDiff, TreeDiff
+from prontosync.model.changes import CHANGE
+from prontosync.model.ids import object_id
+from prontosync.model.keys import parse_key
+from prontosync.model.schema import TableSchema
+from prontosync.model.values import Row, canonical, restored
+from prontosync.query.chunks import csv_chunks
+from prontosync.query.columns import stored_as_text
+from prontosync.tables.compare import Delta
+from prontosync.workflow.session import Session
+from prontosync.workflow.states import State
+
+BATCH_ROWS = 1_000
+_NAME_BYTES = 200
+
+
+class UnknownRow(NotFound):
+    id = "unknown-key"
+
+
+class OneTable(UsageError):
+    id = "one-table"
+
+
+@dataclass(frozen=True)
+class RowChange:
+    """One row that differs. ``kind`` is insert, update or delete; ``old`` or ``new`` is None where it was not there."""
+
+    kind: str
+    key: Row
+    old: Row | None
+    new: Row | None
+
+
+class Diff:
+    """From one state to another. ``tables`` limits it; ``key``, as people write it, limits it to one row of the one table."""
+
+    def __init__(
+        self, session: Session, old: State, new: State, tables: Sequence[str] = (), key: str | None = None
+    ) -> None:
+        if key is not None and len(tables) != 1:
+            raise OneTable("a key needs the one table that it is of", "add --table TABLE")
+        self._session, self._key, self._tables = session, key, tables
+        self._trees = TreeDiff(session.engine, old.store, old.tree, new.store, new.tree, tables)
+
+    def schema_changes(self) -> list[SchemaChange]:
+        return self._trees.schema_changes()
+
+    def tables(self) -> Iterator[TableDiff]:
+        """Tables with rows that differ, in name order. Raises UnknownRow where neither state has the row asked for."""
+        if self._key is None:
+            yield from self._trees.tables()
+            return
+        text, table = self._key, self._tables[0]
+        found = self._trees.row(table, lambda schema: _parsed(text, table, schema))
+        if found is None:
+            raise UnknownRow(f'no row of table "{table}" has the key {text}, in neither state')
+        if found.delta.table.num_rows:
+            yield found
+
+    def csv(self, diff: TableDiff) -> Iterator[bytes]:
+        """One table's changes as CSV: ``change``, and each column as ``old.…`` and ``new.…``."""
+        schema = diff.delta.schema
+        parts, names = [CHANGE], ["change"]
+        for i, column in enumerate(schema.columns):
+            for side, word in (("o", "old"), ("n", "new")):
+                parts.append(f"{stored_as_text(f'{side}{i}', column.type)} AS {side}{i}")
+                names.append(f"{word}.{column.name}")
+        query = f"SELECT {', '.join(parts)} FROM _ps_d"
+        return csv_chunks(names, self._session.engine.reader(query, BATCH_ROWS, _ps_d=diff.delta.table))
+
+
+def row_changes(delta: Delta) -> Iterator[RowChange]:
+    """The rows of a delta in key order, for printing."""
+    count = len(delta.schema.columns)
+    key = [delta.schema.names.index(name) for name in delta.schema.key]
+    for batch in delta.table.to_batches(max_chunksize=BATCH_ROWS):
+        kinds = batch.column(CHANGE).to_pylist()
+        old = zip(*(batch.column(f"o{i}").to_pylist() for i in range(count)), strict=True)
+        new = zip(*(batch.column(f"n{i}").to_pylist() for i in range(count)), strict=True)
+        for kind, before, after in zip(kinds, old, new, strict=True):
+            gone, came = kind == "delete", kind == "insert"
+            row = before if gone else after
+            yield RowChange(kind, tuple(row[i] for i in key), None if came else before, None if gone else after)
+
+
+def changed_columns(schema: TableSchema, change: RowChange) -> list[int]:
+    """The indexes of the columns that an update changed."""
+    if change.old is None or change.new is None:
+        return []
+    pairs = zip(change.old, change.new, strict=True)
+    return [i for i, (a, b) in enumerate(pairs) if canonical(a) != canonical(b)]
+
+
+def file_name(table: str, ending: str) -> str:
+    """A file name for a table of any name: what is unusual in it is written as ``%XX``."""
+    from urllib.parse import quote
+
+    name = quote(table, safe=" ()+,=@")
+    if name.startswith((".", "-", " ")):
+        name = f"%{ord(name[0]):02X}{name[1:]}"
+    if len(name) > _NAME_BYTES:
+        name = f"{name[:_NAME_BYTES]}-{object_id(table.encode())[:12]}"
+    return PurePosixPath(name + ending).name
+
+
+def _parsed(text: str, table: str, schema: TableSchema) -> Row:
+    return tuple(restored(canonical(value)) for value in parse_key(text, table, schema))

@@ -1,0 +1,163 @@
+"""Status: what changed in the live database, how this branch stands to the remotes, what is open, and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from prontosync.errors import ProntoError
+from prontosync.model.ids import ObjectId
+from prontosync.model.names import RefName
+from prontosync.model.objects import Changes
+from prontosync.sources.contract import LeftOut
+from prontosync.workflow.live import conflict_count
+from prontosync.workflow.merge import branch_of
+from prontosync.workflow.remotes import remotes_for_push
+from prontosync.workflow.session import Session
+from prontosync.workflow.snapshot import check_copy
+from prontosync.workflow.states import LiveState, live_state, remote_branches
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the branch stands to a remote's: commits that only we have, and commits that only it has."""
+
+    ref: RefName
+    ahead: int
+    behind: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """``changes`` and what follows it are of the live database, and empty without one.
+
+    ``other`` is the branch of the same name on the first remote that is pushed to, None where it was never seen.
+    ``waiting`` are tables that the upstream has and the live database lacks. ``trouble`` is what keeps the next run from
+    working as usual, or what it will mend, with a hint.
+    """
+
+    branch: RefName
+    head: ObjectId | None
+    conflicts: int
+    ahead: int
+    behind: int
+    other: Standing | None = None
+    upstream: Standing | None = None
+    last_sync: Mapping[str, Any] | None = None
+    has_source: bool = False
+    remotes: tuple[str, ...] = ()
+    changes: Mapping[str, Changes] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    waiting: tuple[str, ...] = ()
+    held_seconds: float = 0.0
+    trouble: tuple[ProntoError, ...] = ()
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything is to be done: live changes, commits to push or to merge, open conflicts."""
+        missing = self.upstream.behind if self.upstream else 0
+        return bool(self.changes or self.gone or self.ahead or self.behind or missing or self.conflicts or self.trouble)
+
+
+class Unfinished(ProntoError):
+    """Not raised: told by ``status``."""
+
+    id = "unfinished"
+
+
+def status(session: Session) -> Status:
+    """Read the live database against the branch; nothing is changed. Raises what reading it raises (11, 17, 18)."""
+    head, branch = session.head(), session.repo.branch
+    other, upstream = _other(session, head), _upstream(session, head)
+    known = Status(
+        branch,
+        head,
+        conflict_count(session, session.commits.tree(head)) if head else 0,
+        other.ahead if other else _unpushed(session, head),
+        other.behind if other else 0,
+        other,
+        upstream,
+        session.repo.journal.last("sync"),
+        session.source is not None,
+        tuple(sorted(session.repo.config.remotes)),
+    )
+    if session.source is None:
+        return known
+    with live_state(session) as live:
+        return _with_live(session, known, live)
+
+
+def _with_live(session: Session, known: Status, live: LiveState) -> Status:
+    found = live.found
+    before = session.commits.tree(live.base).tables if live.base else {}
+    changed = {
+        name: counts
+        for name, counts in found.changes.items()
+        if counts or name not in before or found.tree.tables[name].schema != before[name].schema
+    }
+    return replace(
+        known,
+        changes=changed,
+        gone=found.gone,
+        left_out=found.left_out,
+        waiting=_waiting(session, live),
+        held_seconds=found.held_seconds,
+        trouble=_trouble(session, live),
+    )
+
+
+def _trouble(session: Session, live: LiveState) -> tuple[ProntoError, ...]:
+    note = session.repo.live.read()
+    if note.pending is not None:
+        written = live.base == note.pending
+        what = "and is in the live database" if written else "and did not reach the live database"
+        return (Unfinished(f"a merge was interrupted {what}", "the next run goes on from there: prontosync sync"),)
+    try:
+        check_copy(session, live.row)
+    except ProntoError as error:
+        return (error,)
+    return ()
+
+
+def _waiting(session: Session, live: LiveState) -> tuple[str, ...]:
+    """Tables of the upstream that flow here and that the live database does not have."""
+    config = session.repo.config
+    upstream = config.store.upstream if config.store else None
+    target = session.repo.refs.target(RefName(upstream)) if upstream else None
+    if target is None:
+        return ()
+    there = session.commits.tree(target).tables
+    here = {*live.found.tree.tables, *live.found.tree.dropped, *(left.name for left in live.found.left_out)}
+    return tuple(sorted(name for name in there if name not in here and config.table(name).flow != "own"))
+
+
+def _other(session: Session, head: ObjectId | None) -> Standing | None:
+    pushed = remotes_for_push(session, [])
+    return _standing(session, head, RefName(f"{pushed[0]}/{session.repo.branch}")) if pushed else None
+
+
+def _upstream(session: Session, head: ObjectId | None) -> Standing | None:
+    store = session.repo.config.store
+    if store is None or store.upstream is None:
+        return None
+    ref = RefName(store.upstream)
+    return None if branch_of(session, ref) == session.repo.branch else _standing(session, head, ref)
+
+
+def _standing(session: Session, head: ObjectId | None, ref: RefName) -> Standing | None:
+    there = remote_branches(session).get(ref)
+    if there is None:
+        return None
+    mine = [head] if head else []
+    return Standing(
+        ref, len(session.ancestry.only_in(mine, [there])), len(session.ancestry.only_in([there], mine))
+    )
+
+
+def _unpushed(session: Session, head: ObjectId | None) -> int:
+    """Where the remote lacks our branch, all its commits are ahead; without a remote, none is."""
+    if head is None or not remotes_for_push(session, []):
+        return 0
+    return len(session.ancestry.only_in([head], []))
