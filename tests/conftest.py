@@ -5,7 +5,13 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.fixtures.data", "tests.fixtures.hubs", "tests.fixtures.program"]
+pytest_plugins = [
+    "tests.fixtures.data",
+    "tests.fixtures.program",
+    "tests.fixtures.store",
+    "tests.fixtures.hubs",
+    "tests.fixtures.chain",
+]
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")

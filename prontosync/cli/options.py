@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+
+from prontosync.cli.context import Context
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
@@ -52,7 +55,7 @@ def connection_options(function: F) -> F:
 def output_option(function: F) -> F:
     """``output: str | None``, to be handed to the ``to`` of ``output.emit_…``."""
     text = 'Write to FILE, replaced in one step, instead of standard output; "-" is standard output.'
-    return click.option("-o", "--output", metavar="FILE", help=text)(function)
+    return click.option("-o", "--output", metavar="FILE", help=text, callback=_placed)(function)
 
 
 def format_option(*names: str) -> Decorator[Any]:
@@ -82,3 +85,10 @@ def plan_option(function: F) -> F:
     """``plan: bool``."""
     text = "Print what would be written to the live database, row by row, and change nothing."
     return click.option("--plan", is_flag=True, help=text)(function)
+
+
+def _placed(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """A path as the folder of -C means it; a slash at its end stays."""
+    if value in {None, "-"} or not isinstance(ctx.obj, Context):
+        return value
+    return os.path.join(ctx.obj.start, value)

@@ -68,9 +68,9 @@ def tell_conflicts(context: Context, conflicts: int) -> None:
         output.hint(context, "prontosync conflicts")
 
 
-def outcome_lines(outcome: Outcome, verb: str) -> list[str]:
-    """Escaped lines for people."""
-    lines = [_headline(outcome, verb)]
+def outcome_lines(outcome: Outcome, verb: str, idle: str = "nothing to do") -> list[str]:
+    """Escaped lines for people; ``idle`` is said where the branch did not move."""
+    lines = [_headline(outcome, verb, idle)]
     taken = _table(outcome.next.counts, outcome.applied)
     if taken:
         lines.append(taken.rstrip("\n"))
@@ -90,13 +90,14 @@ def conflict_lines(number: int) -> list[str]:
 
 def count_grid(counts: Mapping[str, Counts]) -> str:
     """Rows taken, merged, disputed and held, by table."""
-    rows = [(name, c.taken, c.merged, c.disputed, c.held) for name, c in sorted(counts.items()) if any(asdict(c).values())]
+    some = [(name, c) for name, c in sorted(counts.items()) if any(asdict(c).values())]
+    rows = [(name, c.taken, c.merged, c.disputed, c.held) for name, c in some]
     return grid(("table", "taken", "merged", "disputed", "held"), rows) if rows else ""
 
 
-def _headline(outcome: Outcome, verb: str) -> str:
+def _headline(outcome: Outcome, verb: str, idle: str) -> str:
     if outcome.head == outcome.before:
-        return "nothing to do"
+        return idle
     way = ", fast-forward" if outcome.next.fast_forward else ""
     return f"{verb}: {outcome.head[:DIGITS]}{way}"
 

@@ -12,7 +12,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import date, datetime, time
 from itertools import islice
@@ -28,6 +28,7 @@ Style = Literal["bold", "dim", "red", "green", "yellow", "blue", "cyan"]
 _CODES: dict[Style, int] = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "blue": 34, "cyan": 36}
 _OWN_STYLE = re.compile("(\x1b\\[(?:1|2|31|32|33|34|36|0)m)")
 _BATCH = 1000
+_PIECE = 1 << 16
 
 
 class ReaderGone(Exception):  # no error: whoever read our output has seen enough
@@ -48,10 +49,20 @@ def emit_text(text: str, *, to: str | None = None) -> None:
     As a second net, any control or bidi character except line breaks and the styles of ``paint`` is shown, not sent.
     ``to`` is the value of ``-o``: the file is replaced in one step; ``None`` and ``-`` are standard output.
     """
-    shown = "".join(
-        part if _OWN_STYLE.fullmatch(part) else escape_lines(part) for part in _OWN_STYLE.split(text.rstrip("\n"))
-    )
-    _deliver([_utf8(shown + "\n")], to)
+    _deliver([_utf8(_shown(text.rstrip("\n")) + "\n")], to)
+
+
+def emit_pieces(pieces: Iterable[str], *, to: str | None = None) -> None:
+    """As ``emit_text``, for long text that comes in pieces; line breaks are the caller's. JSON has passed ``encode_json``."""
+    _deliver((_utf8(_shown(piece)) for piece in _gathered(pieces)), to)
+
+
+def make_folder(path: Path) -> None:
+    """The folder of a ``-o DIR/``. Raises OutputRefused."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _translated(error, f'"{path}"') from error
 
 
 def emit_json(value: object, *, to: str | None = None) -> None:
@@ -149,6 +160,24 @@ def _finite(value: object) -> object:
     return value
 
 
+def _gathered(pieces: Iterable[str]) -> Iterator[str]:
+    """Many small pieces as fewer large ones."""
+    held: list[str] = []
+    size = 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= _PIECE:
+            yield "".join(held)
+            held, size = [], 0
+    if held:
+        yield "".join(held)
+
+
+def _shown(text: str) -> str:
+    return "".join(part if _OWN_STYLE.fullmatch(part) else escape_lines(part) for part in _OWN_STYLE.split(text))
+
+
 def _utf8(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
@@ -171,7 +200,7 @@ def _write_file(path: Path, chunks: Iterable[bytes]) -> None:
         return
     from prontosync.disk import files
 
-    files.replace(path.resolve(), b"".join(chunks))
+    files.replace_by_pieces(path.resolve(), chunks)
 
 
 def _write_special(path: Path, chunks: Iterable[bytes]) -> None:

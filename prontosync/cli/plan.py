@@ -1,4 +1,4 @@
-"""What would be done, with ``--plan`` and ``--dry-run``: the merge's counts, and the live database's rows, old → new."""
+"""What would be done: with ``--dry-run`` the merge's counts, with ``--plan`` the live database's rows, old → new."""
 
 from __future__ import annotations
 

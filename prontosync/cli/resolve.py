@@ -57,7 +57,7 @@ class Request:
         "prontosync resolve customer C012-00007 --column phone --take stores/007",
         "prontosync resolve customer C012-00007 --column phone --value '+52 55 1234 5678' --plan",
         "prontosync resolve customer --all --take stores/007 --plan",
-        "prontosync resolve customer --where \"name LIKE 'Z%'\" --take stores/007 --plan",
+        "prontosync resolve customer --where \"customer_id LIKE 'C012-%'\" --take stores/007 --plan",
         "prontosync conflicts --format csv -o d.csv && prontosync resolve --from d.csv",
     ),
     exits=(10, 11, 13, 14, 15, 16, 17, 18),
@@ -71,7 +71,7 @@ class Request:
 @click.option("--value", metavar="V", help="Another value; for a row in dispute, the row as a JSON object.")
 @click.option("--null", is_flag=True, help="The value NULL.")
 @click.option("--delete", is_flag=True, help="Decide that there is no such row.")
-@click.option("--all", "everything", is_flag=True, help="All conflicts, or all of TABLE, that --take has a candidate in.")
+@click.option("--all", "everything", is_flag=True, help="All conflicts, or TABLE's, in which --take has a candidate.")
 @click.option("--where", metavar="SQL", help="Those of TABLE with a candidate that satisfies an SQL condition.")
 @click.option("--from", "file", metavar="FILE", help='Decisions from the file that "conflicts --format csv" wrote.')
 @click.option("--author", metavar="NAME", help="Who decides. Default: who runs the command.")
@@ -83,12 +83,13 @@ def resolve(
 ) -> None:
     """Decide open conflicts, and write the decision to the live database.
 
-    A candidate goes by the branch that it came from, as "prontosync conflicts" shows it; where a branch brought several,
-    by the id of its commit (8 digits or more). Only what is in dispute can be decided (else 17). A resolution is a
-    commit like any other and travels to all places that have the conflict.
+    A candidate goes by the branch that it came from, as "prontosync conflicts" shows it; where a branch brought
+    several, by the id of its commit (8 digits or more). Only what is in dispute can be decided (else 17). A resolution
+    is a commit like any other and travels to all places that have the conflict.
 
-    An SQL condition is asked of the candidates, a row each: the table's columns, and _ps_column (NULL where the whole
-    row is in dispute), _ps_present, _ps_from, _ps_commit, _ps_kind, _ps_since.
+    An SQL condition is asked of the candidates, a row each, as "prontosync sql" shows them in conflicts.TABLE: the key,
+    the candidate in its own column (all columns where the whole row is in dispute, else the others are NULL), and
+    _ps_column, _ps_present, _ps_from, _ps_commit, _ps_kind, _ps_since.
 
     In a file, "x" in the column "decision" takes the candidate of its row; "=VALUE" sets a value, "null" NULL, and
     "delete" decides that there is no such row. A conflict that is not open any more is mentioned and passed over.

@@ -76,7 +76,7 @@ def _report_pull(context: Context, pulled: Pulled) -> int:
         output.emit_json({**_merge_json(pulled), "fetched": exchange_json(pulled.fetched, {})})
     elif not context.quiet:
         lines = [line for transfer in pulled.fetched for line in transfer_lines(transfer)]
-        lines += outcome_lines(outcome, "merged") if outcome else ["nothing to merge"]
+        lines += outcome_lines(outcome, "merged", "nothing to merge") if outcome else ["nothing to merge"]
         output.emit_text("\n".join(lines))
         tell_conflicts(context, outcome.conflicts if outcome else 0)
     return int(outcome is not None and outcome.conflicts > 0)
@@ -117,7 +117,7 @@ def _sync_lines(result: Synced) -> list[str]:
     for transfer in result.fetched:
         lines += [f"from {line}" if not line.startswith(" ") else line for line in transfer_lines(transfer)]
     if result.outcome is not None:
-        lines += outcome_lines(result.outcome, "merged")
+        lines += outcome_lines(result.outcome, "merged", "nothing to merge")
     for transfer in result.pushed:
         lines += [f"to {line}" if not line.startswith(" ") else line for line in transfer_lines(transfer)]
     return lines or ["nothing to do"]

@@ -45,8 +45,8 @@ def revert(
     """Take back what COMMIT brought, all of it or one table or row.
 
     It is a merge of the opposite: what was changed again since stays as it is, or becomes a conflict where both touched
-    the same cell (exit 1). A merge commit is taken back against its first parent. The result is a commit, written to the
-    live database and carried to other places as any edit.
+    the same cell (exit 1). A merge commit is taken back against its first parent. The result is a commit, written to
+    the live database and carried to other places as any edit.
     """
     from prontosync.workflow import takeback as work
 

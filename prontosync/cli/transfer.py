@@ -46,7 +46,8 @@ def push(context: Context, remote: str | None, branches: tuple[str, ...]) -> Non
     """Send what a remote lacks of a branch, oldest commit first.
 
     The remote's branch moves after everything it needs has arrived, so a push that was cut has lost nothing and goes on
-    where it was. Where the remote has commits that are not here, nothing moves (15): "prontosync pull", then push again.
+    where it was. Where the remote has commits that are not here, nothing moves (15): "prontosync pull", then push
+    again.
     """
     from prontosync.workflow.exchange import push_all
 

@@ -62,6 +62,22 @@ def replace(path: Path, data: Buffer, mode: int = 0o644) -> None:
     sync_folders([path.parent])
 
 
+def replace_by_pieces(path: Path, pieces: Iterable[Buffer], mode: int = 0o644) -> None:
+    """The same with bytes that come in pieces; nothing is replaced where they end in an error."""
+    temporary = write_temporary(path.parent, b"", mode, sync=False)
+    try:
+        with _translated(path), open(temporary, "wb") as file:
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(file.fileno())
+        with _translated(path):
+            os.replace(temporary, path)
+    finally:
+        with suppress(OSError):
+            os.unlink(temporary)
+    sync_folders([path.parent])
+
+
 def append_line(path: Path, line: bytes) -> None:
     """Add one line with a single write, so that lines of several processes do not mix."""
     with _translated(path):

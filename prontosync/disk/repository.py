@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from prontosync.disk import files
-from prontosync.disk.config_file import load
 from prontosync.disk.config import Config
+from prontosync.disk.config_file import load
 from prontosync.disk.journal import Journal
 from prontosync.disk.live import LiveFile
 from prontosync.disk.lock import repository_lock

@@ -6,7 +6,9 @@ that were merged into it (``docs/format.md``, Commits).
 
 from __future__ import annotations
 
+import bisect
 import heapq
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -22,6 +24,10 @@ _RECORD = 36
 
 class CyclicHistory(Damaged):
     id = "cyclic-history"
+
+
+class _StaleDepths(Exception):
+    """A parent that is not less deep than its child."""
 
 
 class Ancestry:
@@ -74,6 +80,13 @@ class Ancestry:
         found = [c for c, f in flags.items() if f & _BOTH == _THEIRS]
         return sorted(found, key=lambda c: (self.depth(c), c))
 
+    def first_with(self, tip: ObjectId, older: Sequence[ObjectId]) -> ObjectId | None:
+        """The oldest commit on a first-parent line that descends from one of ``older``, or is it; None where none does."""
+        least = min((self.depth(commit) for commit in older), default=0)
+        line = list(itertools.takewhile(lambda commit: self.depth(commit) >= least, self.first_parents(tip)))
+        found = bisect.bisect_left(line, True, key=lambda commit: not self._descends(commit, older))
+        return line[found - 1] if found else None
+
     def save(self) -> None:
         """Keep what was measured for the next run."""
         if self._cache is not None and len(self._depths) > self._stored:
@@ -84,17 +97,25 @@ class Ancestry:
     def arrived(self, commits: Iterable[ObjectId]) -> None:
         """To be called with commits that a fetch brought: where one was a boundary before, depths may have grown."""
         if any(commit in self._boundaries for commit in commits):
-            self._depths.clear()
-            self._boundaries.clear()
-            self._stored = 0
+            self._forget()
             if self._cache is not None:
                 files.remove(self._cache)
+
+    def _descends(self, commit: ObjectId, older: Sequence[ObjectId]) -> bool:
+        return any(self.is_ancestor(one, commit) for one in older)
 
     def _paint(self, ours: Sequence[ObjectId], theirs: Sequence[ObjectId]) -> dict[ObjectId, int]:
         """Flags of what is reached from both sides, deepest commits first, until only common ancestors' ancestors are left.
 
         Every descendant of a commit is deeper, hence visited before it; so its flags are final when it is visited.
         """
+        try:
+            return self._painted(ours, theirs)
+        except _StaleDepths:
+            self._forget()
+            return self._painted(ours, theirs)
+
+    def _painted(self, ours: Sequence[ObjectId], theirs: Sequence[ObjectId]) -> dict[ObjectId, int]:
         flags: dict[ObjectId, int] = {}
         queue: list[tuple[int, ObjectId]] = []
         waiting: set[ObjectId] = set()
@@ -114,13 +135,21 @@ class Ancestry:
             for commit in side:
                 mark(commit, flag)
         while fresh:
-            _, commit = heapq.heappop(queue)
+            depth, commit = heapq.heappop(queue)
             waiting.discard(commit)
             fresh.discard(commit)
             common = flags[commit] & _BOTH == _BOTH
             for parent in self.parents(commit):
+                if self.depth(parent) >= -depth:
+                    raise _StaleDepths
                 mark(parent, flags[commit] | (_STALE if common else 0))
         return flags
+
+    def _forget(self) -> None:
+        """Measure afresh: the cache was kept by a run that did not see what a fetch brought meanwhile, or is damaged."""
+        self._depths.clear()
+        self._boundaries.clear()
+        self._stored = 0
 
     def _measure(self, commit: ObjectId) -> None:
         stack, open_commits = [commit], set[ObjectId]()

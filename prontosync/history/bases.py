@@ -5,7 +5,8 @@ Without the virtual merge, crosswise merges diverge for good and sums are wrong 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from dataclasses import replace
 
 from prontosync.disk.objects import ObjectStore
 from prontosync.engine.connection import Engine
@@ -24,8 +25,21 @@ class Bases:
         self._known: dict[tuple[ObjectId, ...], Tree] = {}
 
     def base(self, ours: ObjectId, theirs: ObjectId) -> Tree:
-        """The state to compare both with; empty where they have no ancestor in common."""
-        return self._fold(tuple(self.ancestry.merge_bases([ours], theirs)))
+        """The state to compare both with; empty where they have no ancestor in common. It lacks the tables that either
+        side took no part in since: one that was absent there and came later is no deletion of all other rows."""
+        tips = self.ancestry.merge_bases([ours], theirs)
+        tree = self._fold(tips)
+        strange = self._strangers(ours, tips) | self._strangers(theirs, tips)
+        return _without(tree, tree.tables.keys() & strange) if strange else tree
+
+    def _strangers(self, side: ObjectId, tips: Sequence[ObjectId]) -> set[str]:
+        """Tables of the tips that a side neither had nor had dropped when it first merged them."""
+        first = self.ancestry.first_with(side, tips)
+        if first is None:
+            return set()
+        commits = self.ancestry.commits
+        here = commits.tree(first)
+        return {name for tip in tips for name in commits.tree(tip).tables} - here.tables.keys() - set(here.dropped)
 
     def _fold(self, tips: Sequence[ObjectId]) -> Tree:
         """The virtual merge of several commits, in the order of their ids, so that every place computes the same."""
@@ -40,3 +54,9 @@ class Bases:
                 tree = merge_trees(self.store, self.engine, sides, self.rules).tree
             self._known[known] = tree
         return self._known[known]
+
+
+def _without(tree: Tree, names: Set[str]) -> Tree:
+    tables = {name: state for name, state in tree.tables.items() if name not in names}
+    conflicts = {name: identity for name, identity in tree.conflicts.items() if name not in names}
+    return replace(tree, tables=tables, conflicts=conflicts)

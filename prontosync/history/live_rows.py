@@ -26,7 +26,6 @@ from prontosync.tables.order import as_rows
 from prontosync.tables.reader import StoredTable, key_join
 
 
-
 class KeyChanged(Unfit):
     id = "key-changed"
 
@@ -150,9 +149,10 @@ def live_delta(
     before: StoredTable, disputes: Disputes, pins: Pins, after: StoredTable, new_disputes: Disputes
 ) -> LiveDelta:
     """From what the live database holds (``before`` with ``pins`` laid over it) to what it is to hold: decided rows as in
-    ``after``, disputed cells as they are."""
+    ``after``, which has the same columns in any order, disputed cells as they are."""
     schema = before.schema
-    delta = changes_between(before, after)
+    delta = changes_between(before, after).in_columns(schema)
+    new_disputes = new_disputes.in_columns(schema)
     keys = {*disputes.rows, *new_disputes.rows}
     if not keys:
         return LiveDelta(Delta(schema, delta.table), {})

@@ -18,6 +18,7 @@ from prontosync.model.ids import ObjectId
 from prontosync.model.objects import Changes, TableState
 from prontosync.model.schema import differences
 from prontosync.tables.compare import changes_between, same_rows
+from prontosync.tables.digest import schema_digest
 from prontosync.tables.reader import StoredTable
 
 
@@ -86,8 +87,10 @@ def merge_trees(store: ObjectStore, engine: Engine, sides: Sides, rules: Rules) 
         merged = _merge_one(store, engine, sides, rules, name)
         if merged is None:
             continue
-        tables[name], counts[name] = merged.state, Counts(merged.taken, merged.merged, merged.disputed)
         preferred = preferred or merged.preferred
+        if not merged.differs:
+            continue
+        tables[name], counts[name] = merged.state, Counts(merged.taken, merged.merged, merged.disputed)
         if rules.trace is not None and merged.disputed:
             rules.trace(name, merged.disputes)
         identity = write_disputes(store, merged.disputes)
@@ -107,8 +110,9 @@ def _adopt(
     counts: dict[str, Counts],
     waiting: list[str],
 ) -> None:
-    """A table that only theirs has: taken whole where the base lacks it too, and there is no source that would have to hold it."""
-    if name in sides.base.tables:
+    """A table that only theirs has: taken whole where the base lacks it too, ours did not drop it, and there is no source
+    that would have to hold it."""
+    if name in sides.base.tables or name in sides.ours.dropped:
         return
     if not rules.adopt_new:
         waiting.append(name)
@@ -144,23 +148,15 @@ def _taken_whole(ours: TableSide, theirs: TableSide) -> MergedTable | None:
     disputes = theirs.disputes.in_columns(ours.table.schema)
     if not changes and disputes.same_as(ours.disputes):
         return None
-    state = theirs.table.state
-    mine = ours.table.state
-    kept = TableState(mine.schema, mine.ddl, state.rows, state.digest, state.checkpoint, state.patches, changes)
-    if theirs.table.schema != ours.table.schema:
-        kept = replace_schema(kept, state)
+    mine, state = ours.table.state, theirs.table.state
+    # A place keeps its own schema: the order of columns does not touch the digest, constraints that differ do.
+    digest = state.digest if schema_digest(ours.table.schema) == schema_digest(theirs.table.schema) else None
+    kept = TableState(mine.schema, mine.ddl, state.rows, digest, state.checkpoint, state.patches, changes)
     return MergedTable(kept, disputes, taken=changes.total, merged=0, disputed=0, preferred=False)
 
 
 def replace_changes(state: TableState, changes: Changes) -> TableState:
     return TableState(state.schema, state.ddl, state.rows, state.digest, state.checkpoint, state.patches, changes)
-
-
-def replace_schema(state: TableState, other: TableState) -> TableState:
-    """With the schema and digest of another: where constraints differ, rows and digest go together with the schema."""
-    return TableState(
-        other.schema, state.ddl, state.rows, other.digest, state.checkpoint, state.patches, state.changes
-    )
 
 
 def _side(store: ObjectStore, engine: Engine, tree: Tree, name: str, origin: Origin) -> TableSide:

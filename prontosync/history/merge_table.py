@@ -5,7 +5,7 @@ from __future__ import annotations
 import decimal
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,12 +26,13 @@ from prontosync.history.sets import Cells, Rows, State, Sum, candidates, is_sett
 from prontosync.model.changes import CHANGE, DELETE, INSERT, UPSERT
 from prontosync.model.objects import TableState
 from prontosync.model.schema import MAX_PRECISION, TableSchema, decimal_parts
-from prontosync.model.values import Row, Value
+from prontosync.model.values import Row, Value, restored, same
 from prontosync.tables.compare import Delta, changes_between, delta_schema
 from prontosync.tables.order import as_rows
 from prontosync.tables.reader import StoredTable, key_join, patch_schema
 from prontosync.tables.states import store_changes
 
+T = TypeVar("T")
 _EXACT = decimal.Context(prec=3 * MAX_PRECISION)
 _OUTCOME = "_ps_outcome"
 _TAKE, _REMOVE, _NONE, _CELLS, _HARD = "take", "remove", "none", "cells", "hard"
@@ -48,8 +49,8 @@ class TableSide:
 
 @dataclass(frozen=True)
 class MergedTable:
-    """The merged state; ``taken`` and ``merged`` rows; how many cells and rows are newly in dispute; and whether
-    ``--prefer`` decided anything."""
+    """The merged state; ``taken`` and ``merged`` rows; how many cells and rows are newly in dispute; whether ``--prefer``
+    decided anything; and whether the state differs from ours."""
 
     state: TableState
     disputes: Disputes
@@ -57,6 +58,7 @@ class MergedTable:
     merged: int
     disputed: int
     preferred: bool
+    differs: bool = True
 
 
 def merge_table(
@@ -98,16 +100,17 @@ class _Merge:
         hard = outcomes.filter(pc.equal(outcomes.column(_OUTCOME), _HARD))
         changed = [self._clean(outcomes), self._hard(keys_of(self.schema, hard), special)]
         patch = in_key_order(self.engine, self.schema, pa.concat_tables(changed))
-        if not patch.num_rows and self.disputes.same_as(self.ours.disputes):
+        differs = bool(patch.num_rows) or not self.disputes.same_as(self.ours.disputes)
+        if not differs and not self.preferred:
             return None
-        state = store_changes(self.engine, self.ours.table, patch)
-        return MergedTable(state, self.disputes, self.taken, self.merged, self.disputed, self.preferred)
+        state = store_changes(self.engine, self.ours.table, patch) if patch.num_rows else self.ours.table.state
+        return MergedTable(state, self.disputes, self.taken, self.merged, self.disputed, self.preferred, differs)
 
     def _changes(self) -> Delta:
         """What theirs changed since the base. Without a base: their rows that ours lacks or has otherwise."""
         if self.base is not None:
-            return _delta_in_columns(changes_between(self.base.table, self.theirs.table), self.schema)
-        delta = _delta_in_columns(changes_between(self.ours.table, self.theirs.table), self.schema)
+            return changes_between(self.base.table, self.theirs.table).in_columns(self.schema)
+        delta = changes_between(self.ours.table, self.theirs.table).in_columns(self.schema)
         present = delta.table.filter(pc.not_equal(delta.table.column(CHANGE), DELETE))
         arrow = delta_schema(self.schema)
         columns = [
@@ -121,8 +124,10 @@ class _Merge:
         return Delta(self.schema, pa.table(columns, schema=arrow))
 
     def _special(self, delta: Delta) -> set[Key]:
-        """Keys that theirs touched and that are in dispute on any side."""
-        before = self.base.disputes if self.base else Disputes(self.schema)
+        """Keys that theirs touched and that are in dispute on any side. Without a base, theirs touched all that it has."""
+        if self.base is None:
+            return {*self.ours.disputes.rows, *self.theirs.disputes.rows}
+        before = self.base.disputes
         keys = {*before.rows, *self.ours.disputes.rows, *self.theirs.disputes.rows}
         if not keys:
             return set()
@@ -181,8 +186,8 @@ class _Merge:
         if name not in self.sums:
             return None
         logical = self.schema.type_of(name)
-        if logical == "float64":
-            return f"x{i} + n{i} - o{i}"
+        if logical == "float64":  # a side that changed alone is taken as it is: (0.1 + 0.3) - 0.1 is not 0.3
+            return f"CASE WHEN x{i} = o{i} THEN n{i} WHEN n{i} = o{i} THEN x{i} ELSE x{i} + n{i} - o{i} END"
         if logical == "int64":
             return f"TRY_CAST(x{i}::HUGEINT + n{i}::HUGEINT - o{i}::HUGEINT AS BIGINT)"
         precision, scale = decimal_parts(logical) or (MAX_PRECISION, 0)
@@ -239,17 +244,25 @@ class _Merge:
         mine, other = self.ours.disputes.state(key, ours), self.theirs.disputes.state(key, theirs)
         state = merge_row(self.totals, before, mine, other)
         if self.prefer and not is_settled(state):
-            state = self._preferred(state, mine if self.prefer == "ours" else other)
+            state = self._preferred(state, before, mine, other)
         self._note(key, state, mine, other)
         return state
 
-    def _preferred(self, state: State, side: State) -> State:
-        """What the preferred side says of all that nothing else decides."""
-        self.preferred = True
-        if isinstance(state, Cells) and isinstance(side, Cells):
-            cells = zip(state.cells, side.cells, strict=True)
-            return Cells(tuple(theirs if len(cell) > 1 else cell for cell, theirs in cells))
-        return side
+    def _preferred(self, state: State, base: State, ours: State, theirs: State) -> State:
+        """What the preferred side says where both sides changed; a dispute that one side brought stays open."""
+        decided: State
+        if isinstance(base, Cells) and isinstance(ours, Cells) and isinstance(theirs, Cells) and isinstance(state, Cells):
+            cells = zip(state.cells, base.cells, ours.cells, theirs.cells, strict=True)
+            decided = Cells(tuple(self._preferred_of(*cell) if len(cell[0]) > 1 else cell[0] for cell in cells))
+        else:
+            decided = self._preferred_of(state, base, ours, theirs)
+        self.preferred = self.preferred or decided != state
+        return decided
+
+    def _preferred_of(self, merged: T, base: T, ours: T, theirs: T) -> T:
+        if base in (ours, theirs) or ours == theirs:
+            return merged
+        return ours if self.prefer == "ours" else theirs
 
     def _note(self, key: Key, state: State, mine: State, other: State) -> None:
         self.disputes.rows.pop(key, None)
@@ -290,9 +303,16 @@ def _total(logical: str) -> Sum:
     if logical == "int64":
         return lambda b, o, t: _fitting(o + t - b)
     if logical == "float64":
-        return lambda b, o, t: o + t - b
+        return _float_total
     precision, _ = decimal_parts(logical) or (MAX_PRECISION, 0)
     return lambda b, o, t: _decimal_total(precision, b, o, t)
+
+
+def _float_total(*values: Value) -> float:
+    base, ours, theirs = (restored(value) for value in values)
+    if same(ours, base):
+        return float(theirs)
+    return float(ours if same(theirs, base) else ours + theirs - base)
 
 
 def _fitting(value: int) -> int | None:
@@ -325,17 +345,6 @@ def _origins(side: TableSide, key: Key, column: str | None, value: Any) -> Itera
 
 def _in_columns(side: TableSide, schema: TableSchema) -> TableSide:
     return TableSide(side.table, side.disputes.in_columns(schema), side.origin)
-
-
-def _delta_in_columns(delta: Delta, schema: TableSchema) -> Delta:
-    if delta.schema.names == schema.names:
-        return Delta(schema, delta.table)
-    arrow = delta_schema(schema)
-    columns = [delta.table.column(CHANGE)]
-    for name in schema.names:
-        i = delta.schema.names.index(name)
-        columns += [delta.table.column(f"o{i}"), delta.table.column(f"n{i}")]
-    return Delta(schema, pa.table(columns, schema=arrow))
 
 
 def _outcome_schema(schema: TableSchema) -> pa.Schema:

@@ -128,5 +128,5 @@ def _holds(schema: TableSchema, row: Row | None, one: _Wanted) -> bool:
 
 def _rename(disputes: Disputes, one: _Wanted, old: Origin, new: Origin) -> None:
     origins: dict[Any, list[Origin]] = disputes.rows[one.key].origins
-    known = origins[(one.column, one.value)]
-    origins[(one.column, one.value)] = list(dict.fromkeys(new if origin == old else origin for origin in known))
+    renamed = [new if origin == old else origin for origin in origins[(one.column, one.value)]]
+    origins[(one.column, one.value)] = list({origin.branch: origin for origin in reversed(renamed)}.values())

@@ -30,7 +30,7 @@ def ref_name(text: str, remotes: Iterable[str] = ()) -> RefName:
     fault = _fault(text)
     if fault:
         raise BadName(f'"{text}" is not a ref name: {fault}', "use lower-case letters, digits, . _ - and /")
-    first = text.split("/")[0]
+    first = text.split("/", maxsplit=1)[0]
     if first in set(remotes):
         raise BadName(f'"{text}" is not a ref name here: "{first}" is a remote', "choose another first component")
     return RefName(text)
@@ -38,8 +38,9 @@ def ref_name(text: str, remotes: Iterable[str] = ()) -> RefName:
 
 def simple_name(text: str, what: str) -> str:
     """``text`` as the name of a store or a remote: one component. Raises BadName."""
-    if _fault(text) or "/" in text:
-        raise BadName(f'"{text}" is not a {what} name', "use lower-case letters, digits, . _ and -")
+    fault = 'it contains "/"' if "/" in text else _fault(text)
+    if fault:
+        raise BadName(f'"{text}" is not a {what} name: {fault}', "use lower-case letters, digits, . _ and -")
     return text
 
 

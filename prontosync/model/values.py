@@ -98,7 +98,7 @@ def to_text(value: Value, logical: str) -> str:
 
 def from_text(text: str, logical: str) -> Value:
     """The value that people write as ``text`` for a column of this type. ValueError where it is none."""
-    return _PARSERS.get(logical.split("(")[0], str)(text, logical) if logical not in ("text", "json") else text
+    return _PARSERS.get(logical.split("(", maxsplit=1)[0], str)(text, logical) if logical not in ("text", "json") else text
 
 
 def from_json(value: Any, logical: str) -> Value:

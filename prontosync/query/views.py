@@ -11,10 +11,9 @@ from prontosync.disk.objects import ObjectStore
 from prontosync.engine.arrow import duckdb_type
 from prontosync.engine.connection import Engine, QueryError, literal, quoted
 from prontosync.history.commits import Tree
-from prontosync.history.disputes import candidate_rows
-from prontosync.model.changes import CHANGE, UPSERT
+from prontosync.model.changes import CANDIDATE_COLUMNS, CHANGE, PRESENT, UPSERT
 from prontosync.model.ids import ObjectName
-from prontosync.model.schema import Column, TableSchema
+from prontosync.model.schema import Column
 from prontosync.query.columns import shown_columns
 from prontosync.tables.reader import StoredTable
 
@@ -50,10 +49,10 @@ class Views:
         self.engine.execute(f"CREATE SCHEMA {CONFLICTS}")
         for name, identity in sorted(tree.conflicts.items()):
             schema = StoredTable(store, self.engine, name, tree.tables[name]).schema
-            hidden = self.engine.fresh_name()
-            self.engine.register(hidden, candidate_rows(store, schema, identity))
-            extra = "_ps_column, _ps_present, _ps_from, _ps_commit, _ps_kind, _ps_since"
-            self._create(CONFLICTS, name, f"SELECT {shown_columns(schema)}, {extra} FROM {hidden}")
+            extra = [Column(column, "bool" if column == PRESENT else "text") for column in CANDIDATE_COLUMNS]
+            path = store.verified_path(ObjectName(identity, "parquet"))
+            shown = ", ".join([shown_columns(schema), *CANDIDATE_COLUMNS])
+            self._create(CONFLICTS, name, f"SELECT {shown} FROM ({_files([*schema.columns, *extra], [path])})")
 
     def _view(self, schema: str, table: StoredTable, store: FileStore) -> None:
         if self._named(table.name):

@@ -42,6 +42,16 @@ class Delta:
     def new(self) -> pa.Table:
         return self._side("n")
 
+    def in_columns(self, schema: TableSchema) -> Delta:
+        """The same with the columns in the order of another schema that has the same columns."""
+        if schema.names == self.schema.names:
+            return Delta(schema, self.table)
+        columns = [self.table.column(CHANGE)]
+        for name in schema.names:
+            i = self.schema.names.index(name)
+            columns += [self.table.column(f"o{i}"), self.table.column(f"n{i}")]
+        return Delta(schema, pa.table(columns, schema=delta_schema(schema)))
+
     def keys(self) -> pa.Table:
         """The key of every change, in order."""
         indexes = [self.schema.names.index(name) for name in self.schema.key]

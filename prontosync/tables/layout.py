@@ -17,7 +17,6 @@ from prontosync.model.values import Row, orderable_row
 from prontosync.tables import parquet
 
 
-
 @dataclass(frozen=True)
 class Limits:
     """How much one segment holds: at most ``rows`` rows, and no more than ``bytes`` of values unless it is a single row."""

@@ -10,15 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prontosync.disk.live import LiveNote
-from prontosync.errors import Refused
+from prontosync.errors import Refused, Unfit
 from prontosync.history.commits import Tree
 from prontosync.history.disputes import Disputes
 from prontosync.history.live_rows import LiveDelta, encode_pins, live_delta
 from prontosync.model.changes import DELETE, INSERT, UPDATE
 from prontosync.model.ids import ObjectId
 from prontosync.model.objects import Changes
+from prontosync.model.schema import differences
 from prontosync.sources.contract import RowChanges, SourceTable, StateRow
-from prontosync.tables.compare import Delta
+from prontosync.tables.compare import Delta, delta_schema
 from prontosync.tables.reader import StoredTable
 from prontosync.workflow.live import load_pins, table_disputes
 from prontosync.workflow.session import Session
@@ -27,6 +28,10 @@ from prontosync.workflow.snapshot import check_deletes
 
 class ApplyOff(Refused):
     id = "apply-off"
+
+
+class CannotApply(Unfit):
+    id = "cannot-apply"
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Plan:
 def plan_apply(session: Session, before: ObjectId, after: Tree) -> Plan:
     """From what the live database holds (the commit ``before`` and its pins) to what it is to hold."""
     old = session.commits.tree(before)
+    _check_tables(session, old, after)
     changes: dict[str, Delta] = {}
     pins: dict[str, bytes] = {}
     for name in sorted(old.tables):
@@ -87,6 +93,23 @@ def write_live(session: Session, before: ObjectId, after: ObjectId, plan: Plan, 
     session.repo.pins.keep_only({after})
 
 
+def _check_tables(session: Session, old: Tree, after: Tree) -> None:
+    """Raises CannotApply where the live database lacks a table, or has it with other columns: an apply runs no DDL."""
+    for name in after.tables:
+        if name not in old.tables:
+            if session.selection.chosen(name):
+                raise CannotApply(
+                    f'table "{name}" is on the branch and not in the live database', "create it there, then run it again"
+                )
+        elif old.tables[name].schema != after.tables[name].schema:
+            words = differences(_table(session, old, name).schema, _table(session, after, name).schema)
+            if words:
+                raise CannotApply(
+                    f'table "{name}" of the live database has another schema than the branch: {"; ".join(words)}',
+                    "bring it to the same schema, then run it again",
+                )
+
+
 def _plan_table(session: Session, before: ObjectId, old: Tree, after: Tree, name: str) -> LiveDelta | None:
     if old.tables[name] == after.tables[name] and old.conflicts.get(name) == after.conflicts.get(name):
         same = _disputes(session, old, name)
@@ -98,8 +121,6 @@ def _plan_table(session: Session, before: ObjectId, old: Tree, after: Tree, name
 
 
 def _no_changes(session: Session, tree: Tree, name: str) -> Delta:
-    from prontosync.tables.compare import delta_schema
-
     schema = _table(session, tree, name).schema
     return Delta(schema, delta_schema(schema).empty_table())
 

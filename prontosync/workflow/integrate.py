@@ -66,13 +66,18 @@ Build = Callable[[ObjectId], Next]
 
 
 def integrate(
-    session: Session, event: str, build: Build, allow_deletes: Sequence[str] = (), message: str = ""
+    session: Session,
+    event: str,
+    build: Build,
+    allow_deletes: Sequence[str] = (),
+    first: Snapshot | None = None,
 ) -> Outcome:
-    """Do it; the caller has the lock. Raises StillMoving (15) after several tries, and what snapshot and apply raise."""
+    """Do it; the caller has the lock. ``first`` is a snapshot just taken: what the till did since is noticed when it is
+    written over. Raises StillMoving (15) after several tries, and what snapshot and apply raise."""
     if session.source is None:
         return _without_source(session, event, build)
-    for _ in range(TRIES):
-        snapshot = take_snapshot(session, allow_deletes=allow_deletes)
+    for number in range(TRIES):
+        snapshot = first if first and not number else take_snapshot(session, allow_deletes=allow_deletes)
         before = snapshot.head or session.need_head()
         try:
             return _with_source(session, event, build, snapshot, before, allow_deletes)

@@ -118,7 +118,7 @@ class Log:
         if self._key is None:
             raise NoSuchTable(f'there is no table "{table}" in this history', "see: prontosync ls-tables")
         raise NoSuchRow(
-            f'no row of table "{table}" in this history has the key {self._key}', 'see: prontosync ls-tables'
+            f'no row of table "{table}" in this history has the key {self._key}', "see: prontosync ls-tables"
         )
 
 

@@ -101,7 +101,7 @@ def preferred_side(session: Session, theirs: Theirs, prefer: str | None) -> str 
     """``--prefer`` as "ours" or "theirs". Raises UnknownSide."""
     if prefer is None or prefer in ("ours", "theirs"):
         return prefer
-    if prefer == theirs.branch:
+    if theirs.branch in (prefer, branch_of(session, RefName(prefer))):
         return "theirs"
     if prefer == session.repo.branch:
         return "ours"

@@ -10,7 +10,7 @@ from prontosync.disk.config_edit import RemoteExists, add_remote
 from prontosync.model.names import simple_name
 from prontosync.workflow.remotes import linked, open_remote
 from prontosync.workflow.session import Session, World
-from prontosync.workflow.start import kept_url
+from prontosync.workflow.start import kept_address
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def _kept(remote: RemoteConfig, world: World) -> RemoteConfig:
     """With paths made absolute, so that cron may start anywhere."""
     return replace(
         remote,
-        url=kept_url(remote.url, world),
+        url=kept_address(remote.url, world),
         identity=_absolute(remote.identity, world.folder),
         known_hosts=_absolute(remote.known_hosts, world.folder),
     )

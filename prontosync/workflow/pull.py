@@ -28,6 +28,7 @@ from prontosync.workflow.session import NoHead, Session
 from prontosync.workflow.snapshot import Snapshot, take_snapshot
 
 PUSH_TRIES = 5
+HERE = ""
 
 
 class BranchUnknown(NotFound):
@@ -44,7 +45,7 @@ class Pulled:
 
 @dataclass
 class Synced:
-    """What a sync did. ``errors`` are those of remotes that did not keep it from the others, by remote."""
+    """What a sync did. ``errors`` did not keep it from the rest: by remote, and under ``HERE`` that of the snapshot or merge."""
 
     snapshot: Snapshot | None = None
     fetched: list[Transfer] = field(default_factory=list)
@@ -82,23 +83,34 @@ def pull_forecast(session: Session, remote: str | None, branch: RefName | None) 
 
 
 def integrate_fetched(
-    session: Session, remotes: Sequence[str], branch: RefName | None, event: str, allow_deletes: Sequence[str] = ()
+    session: Session,
+    remotes: Sequence[str],
+    branch: RefName | None,
+    event: str,
+    allow_deletes: Sequence[str] = (),
+    snapshot: Snapshot | None = None,
 ) -> Outcome | None:
     """Merge what was fetched: the remotes' branches of our branch's name, and the upstream. A branch that is only there
-    becomes ours where we have no commit yet and no live database."""
+    becomes ours where we have no commit yet and no live database. With ``apply = false`` nothing is merged.
+
+    ``snapshot`` is one that was just taken, to start from."""
+    source = session.repo.config.source
+    if source is not None and not source.apply:
+        return None
     if session.head() is None and session.source is None and not _adopt(session, remotes, branch):
         return None
-    return integrate(session, event, lambda head: _build_all(session, head, remotes, branch), allow_deletes)
+    return integrate(session, event, lambda head: _build_all(session, head, remotes, branch), allow_deletes, snapshot)
 
 
 def sync(session: Session, remotes: Sequence[str] = (), allow_deletes: Sequence[str] = ()) -> Synced:
     """Snapshot, fetch, merge, apply, push. A remote that cannot be reached does not keep the others, nor the snapshot.
 
-    The caller has the lock. Raises what snapshot and apply raise; errors of remotes are in the answer.
+    A snapshot or merge that is refused does not keep the commits made before from being pushed. The caller has the lock;
+    errors are in the answer.
     """
     result = Synced()
     if session.source is not None:
-        result.snapshot = take_snapshot(session, allow_deletes=allow_deletes)
+        guarded(result.errors, HERE, partial(_snapshot, session, result, allow_deletes))
     names = remotes_for_fetch(session, remotes)
     pushing = [name for name in remotes_for_push(session, remotes) if name in names]
     with ExitStack() as stack:
@@ -107,12 +119,21 @@ def sync(session: Session, remotes: Sequence[str] = (), allow_deletes: Sequence[
             guarded(result.errors, name, partial(_open, session, stack, links, name))
         for name, link in links.items():
             guarded(result.errors, name, partial(_fetch, link, result))
-        result.outcome = integrate_fetched(session, names, None, "pull", allow_deletes)
+        if HERE not in result.errors:
+            guarded(result.errors, HERE, partial(_merge, session, names, result, allow_deletes))
         for name in pushing:
             if name in links and name not in result.errors:
                 guarded(result.errors, name, partial(_push, session, links[name], result, allow_deletes))
     session.journal("sync", remotes=names, error=result.error.id if result.error else None)
     return result
+
+
+def _snapshot(session: Session, result: Synced, allow_deletes: Sequence[str]) -> None:
+    result.snapshot = take_snapshot(session, allow_deletes=allow_deletes)
+
+
+def _merge(session: Session, remotes: Sequence[str], result: Synced, allow_deletes: Sequence[str]) -> None:
+    result.outcome = integrate_fetched(session, remotes, None, "pull", allow_deletes, result.snapshot)
 
 
 def _open(session: Session, stack: ExitStack, links: dict[str, Link], name: str) -> None:

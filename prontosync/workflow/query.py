@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from prontosync.engine.connection import Engine, QueryError, quoted
+from prontosync.engine.connection import Engine, quoted
 from prontosync.errors import UsageError
 from prontosync.query.chunks import csv_chunks, parquet_chunks
 from prontosync.query.columns import portable
@@ -92,7 +92,9 @@ def _engine(session: Session, found: list[State]) -> Engine:
 def _check_names(attached: Mapping[str, str]) -> None:
     for name in attached:
         if name.lower() in TAKEN or not name or "\0" in name:
-            raise BadAttachment(f'a revision cannot be attached as "{name}"', f"{MAIN} and {CONFLICTS} are taken: choose another")
+            raise BadAttachment(
+                f'a revision cannot be attached as "{name}"', f"{MAIN} and {CONFLICTS} are taken: choose another"
+            )
 
 
 def _bare(query: str) -> str:
@@ -112,5 +114,3 @@ def _distinct(names: list[str]) -> tuple[str, ...]:
             fresh, number = f"{name}_{number}", number + 1
         found.append(fresh)
     return tuple(found)
-
-

@@ -146,12 +146,12 @@ def push(link: Link, branches: Sequence[RefName] = ()) -> Transfer:
 
 
 def _wanted(link: Link, branches: Sequence[RefName]) -> list[RefName]:
-    """Which refs to look at: head office all, a store its own branch, what it follows, and what it fetched before."""
+    """Which refs to look at: head office (on ``main``) all, a store its own branch, what it follows, and what it fetched before."""
     session = link.session
     if branches:
         return list(branches)
     store = session.repo.config.store
-    if store is None or session.repo.config.source is None:
+    if store is None or session.repo.config.source is None or session.repo.branch == DEFAULT_UPSTREAM:
         return link.remote.list_refs()
     wanted = {session.repo.branch, DEFAULT_UPSTREAM, *session.repo.remembered.refs(link.name)}
     if store.upstream and store.upstream.partition("/")[0] == link.name:

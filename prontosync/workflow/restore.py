@@ -9,6 +9,7 @@ from prontosync.model import encoding
 from prontosync.model.ids import ObjectId, ObjectName
 from prontosync.model.schema import DatabaseDdl
 from prontosync.sources.contract import Source, SourceTable
+from prontosync.sources.locate import locate
 from prontosync.tables.reader import StoredTable
 from prontosync.workflow.session import Session
 
@@ -25,6 +26,11 @@ class Restored:
 
     commit: ObjectId
     tables: dict[str, int]
+
+
+def restore_to(session: Session, commit: ObjectId, url: str) -> Restored:
+    """The same for a database named by its address, relative to where the command was started."""
+    return restore(session, commit, locate(url, base=session.world.folder, temp=session.repo.tmp))
 
 
 def restore(session: Session, commit: ObjectId, target: Source) -> Restored:

@@ -10,7 +10,7 @@ from prontosync.errors import Moved, Refused
 from prontosync.history.commits import EMPTY, Tree
 from prontosync.model.ids import ObjectId
 from prontosync.model.objects import Changes, Parent
-from prontosync.sources.contract import LeftOut, SourceState, StateRow
+from prontosync.sources.contract import LeftOut, StateRow
 from prontosync.workflow.live import LiveReader, LiveTree, keep_pins
 from prontosync.workflow.session import Session
 

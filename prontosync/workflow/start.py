@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import uuid
 from collections.abc import Sequence
@@ -11,14 +12,18 @@ from pathlib import Path
 from prontosync.disk.config import RemoteConfig
 from prontosync.disk.config_edit import add_remote, initial, set_value
 from prontosync.disk.live import LiveNote
-from prontosync.disk.repository import Repository, create
+from prontosync.disk.repository import CONFIG_NAME, INNER, Repository, create
 from prontosync.errors import NotFound, UsageError
 from prontosync.history.commits import Tree
 from prontosync.history.disputes import rows_by_key
 from prontosync.history.live_rows import encode_pins
 from prontosync.model.ids import ObjectId
 from prontosync.model.names import TAG_PREFIX, RefName, ref_name, store_name
+from prontosync.remote.connection import ConnectionOptions
+from prontosync.remote.connection import ConnectionOptions
 from prontosync.remote.contract import Remote
+from prontosync.remote.locate import locate as locate_remote
+from prontosync.remote.locate import locate as locate_remote
 from prontosync.sources.contract import LeftOut, SourceState, SourceTable
 from prontosync.sources.locate import locate as locate_source
 from prontosync.tables.reader import StoredTable
@@ -78,6 +83,18 @@ def _survey(url: str, world: World) -> tuple[tuple[SourceTable, ...], tuple[Left
         return tuple(live.describe(name) for name in live.tables), live.left_out
 
 
+def hub_at(url: str, world: World, identity: str | None, known_hosts: str | None, fingerprint: str | None) -> Remote:
+    """The remote at an address, before there is a repository that knows it; paths are relative to where we are."""
+    options = ConnectionOptions(
+        user=world.user,
+        home=world.home,
+        identity=world.folder / identity if identity else None,
+        known_hosts=world.folder / known_hosts if known_hosts else None,
+        fingerprint=fingerprint,
+    )
+    return locate_remote(url, options, world.folder)
+
+
 def init_bare(remote: Remote) -> str:
     """A hub; gives its id."""
     identity = str(uuid.uuid4())
@@ -93,7 +110,16 @@ def default_branch(store: str | None) -> RefName:
 
 def kept_url(text: str, world: World) -> str:
     """An address as the configuration keeps it: a path becomes absolute, so that cron may start anywhere."""
-    return text if "://" in text else str((world.folder / text).absolute())
+    path = (world.folder / text).absolute()
+    if "://" in text:
+        return text
+    return str(path.resolve() if ".." in path.parts else path)
+
+
+def kept_address(text: str, world: World) -> str:
+    """The address of a remote as the configuration keeps it. Raises BadUrl where it is none."""
+    locate_remote(text, ConnectionOptions(user=world.user), world.folder)
+    return kept_url(text, world)
 
 
 def clone(
@@ -107,13 +133,26 @@ def clone(
 ) -> Cloned:
     """A repository with what the hub at ``url`` holds, which becomes the remote ``hub``."""
     name = store_name(store or top.absolute().name.lower()) if (store or source) else None
-    if top.exists() and any(top.iterdir()):
+    if top.exists() and (not top.is_dir() or any(top.iterdir())):
         raise FolderTaken(f'"{top}" is not empty', "clone into a new folder")
-    kept = replace(remote, name=HUB, url=kept_url(url, world))
+    kept = replace(remote, name=HUB, url=kept_address(url, world))
     text = initial(store=name, source_url=kept_url(source, world) if source else None)
-    repo = create(top, text, default_branch(name))
-    add_remote(repo.config_path, kept)
-    return _fill(Repository(top), world, branch, name, source)
+    existed = top.exists()
+    try:
+        repo = create(top, text, default_branch(name))
+        add_remote(repo.config_path, kept)
+        return _fill(Repository(top), world, branch, name, source)
+    except BaseException:
+        _remove_all(top, existed)
+        raise
+
+
+def _remove_all(top: Path, existed: bool) -> None:
+    """A clone that failed leaves nothing, so that it can be tried again. The folder was empty before."""
+    shutil.rmtree(top / INNER, ignore_errors=True)
+    (top / CONFIG_NAME).unlink(missing_ok=True)
+    if not existed:
+        shutil.rmtree(top, ignore_errors=True)
 
 
 def _fill(repo: Repository, world: World, branch: str | None, store: str | None, source: str | None) -> Cloned:
@@ -209,4 +248,3 @@ def _adopt(session: Session, head: ObjectId, counter: int) -> None:
         pins[name] = encode_pins(table.schema, {key: rows.get(key) for key in disputes.rows})
     keep_pins(session, head, pins)
     session.repo.live.write(LiveNote(head, None, counter))
-

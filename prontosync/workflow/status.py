@@ -151,9 +151,7 @@ def _standing(session: Session, head: ObjectId | None, ref: RefName) -> Standing
     if there is None:
         return None
     mine = [head] if head else []
-    return Standing(
-        ref, len(session.ancestry.only_in(mine, [there])), len(session.ancestry.only_in([there], mine))
-    )
+    return Standing(ref, len(session.ancestry.only_in(mine, [there])), len(session.ancestry.only_in([there], mine)))
 
 
 def _unpushed(session: Session, head: ObjectId | None) -> int:
