@@ -13,7 +13,7 @@ SHOWN = 60
 
 
 def cell(value: Any, logical: str) -> str:
-    """A value, escaped, with an ellipsis where it is long; text in quotes where it could be taken for something else."""
+    """A value, escaped, with an ellipsis where it is long; text in quotes where it could mislead."""
     if isinstance(value, bytes) and logical == "bytes" and len(value) > SHOWN:
         return f"0x{value[: SHOWN // 2].hex()}… ({len(value)} bytes)"
     text = to_text(value, logical)
@@ -31,7 +31,5 @@ def named_cells(schema: TableSchema, row: tuple[Any, ...], names: tuple[str, ...
 
 def changed_cells(schema: TableSchema, old: tuple[Any, ...], new: tuple[Any, ...], columns: list[int]) -> str:
     """``price 9.90 → 12.90, on_hand 3 → 2``."""
-    return ", ".join(
-        f"{escape(schema.columns[i].name)} {cell(old[i], schema.columns[i].type)} → {cell(new[i], schema.columns[i].type)}"
-        for i in columns
-    )
+    named = [(i, schema.columns[i]) for i in columns]
+    return ", ".join(f"{escape(c.name)} {cell(old[i], c.type)} → {cell(new[i], c.type)}" for i, c in named)

@@ -19,7 +19,7 @@ class FolderTaken(UsageError):
     id = "folder-taken"
 
 
-@command("demo", examples=("prontosync demo ../play", "prontosync demo ../play --json"), exits=(17,))
+@command("demo", examples=("prontosync demo ../play",), exits=(17,))
 @click.argument("folder", metavar="[DIR]", default=DEFAULT, help=f"A new or empty folder. Default: {DEFAULT}.")
 @click.option("--sftp", is_flag=True, help="Put the hubs behind an OpenSSH server on this machine, for the time of it.")
 def demo(context: Context, folder: str, sftp: bool) -> None:

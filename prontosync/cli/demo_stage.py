@@ -70,7 +70,7 @@ class Stage:
         if found != expected:
             raise DemoFailed(f"{what}: found {found!r}, expected {expected!r}")
         self.checks.append(what)
-        self.say(f"as it must be: {escape(what)}")
+        self.say(f"checked: {escape(what)}")
 
     def _execute(self, words: Sequence[str], errors: int) -> subprocess.CompletedProcess[str]:
         self.commands += 1

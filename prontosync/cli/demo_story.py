@@ -142,7 +142,7 @@ class Story:
         self._show(PLACES["012"], "SELECT * FROM ticket")
         self._show(PLACES["007"], "SELECT * FROM ticket")
         self._show(PLACES[OFFICE], "SELECT customer_id, name, phone FROM customer")
-        self.stage.say("101 stands at -1: the last pair was sold twice. Both sales are kept, and somebody must look.\n")
+        self.stage.say("\n101 stands at -1: the last pair was sold twice. Both sales are kept, and somebody must look.")
         for place in PLACES.values():
             self._check_place(place)
 

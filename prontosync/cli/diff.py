@@ -64,9 +64,9 @@ def diff(
     """Show the rows in which two states differ: from A to B.
 
     Tables, columns and keys that differ come first, then the rows, by table and key: "+" was inserted, "-" deleted, "~"
-    updated. JSON and CSV have whole rows, old and new. CSV is one table a file: with -o DIR/ (jsonl too) each table gets
-    a file of its own, where unusual characters of its name are written as %XX. A cell with an open conflict counts as
-    what the table shows.
+    updated. JSON and CSV have whole rows, old and new. CSV is one table a file: with -o DIR/ (jsonl too) each table
+    gets a file of its own, where unusual characters of its name are written as %XX. A cell with an open conflict counts
+    as what the table shows.
     """
     from prontosync.workflow.diff import Diff
     from prontosync.workflow.states import states

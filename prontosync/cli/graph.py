@@ -8,7 +8,7 @@ STAR, LINE, OUT, IN = "*", "|", "\\", "/"
 
 
 class Graph:
-    """Columns of lines, each waiting for one commit. Commits come newest first, none before one that descends from it."""
+    """Columns of lines, each waiting for one commit. No commit comes before one that descends from it."""
 
     def __init__(self) -> None:
         self._waiting: list[str] = []

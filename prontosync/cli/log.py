@@ -131,10 +131,8 @@ def _block(context: Context, entry: LogEntry, full: bool = False) -> list[str]:
     commit = entry.commit
     digits = None if full else DIGITS
     what = "merge" if len(commit.parents) > 1 else "commit"
-    lines = [
-        f"{output.paint(context, f'{what} {entry.id[:digits]}', 'yellow')}  {escape(commit.time)}  "
-        f"{escape(commit.store)}, {escape(commit.author)}"
-    ]
+    head = output.paint(context, f"{what} {entry.id[:digits]}", "yellow")
+    lines = [f"{head}  {escape(commit.time)}  {escape(commit.store)}, {escape(commit.author)}"]
     if full:
         lines += [f"parent {parent.commit} ({escape(parent.branch)})" for parent in commit.parents]
     lines += [f"    {escape(line)}" for line in commit.message.splitlines()]

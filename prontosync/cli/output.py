@@ -53,7 +53,7 @@ def emit_text(text: str, *, to: str | None = None) -> None:
 
 
 def emit_pieces(pieces: Iterable[str], *, to: str | None = None) -> None:
-    """As ``emit_text``, for long text that comes in pieces; line breaks are the caller's. JSON has passed ``encode_json``."""
+    """As ``emit_text``, for long text in pieces; line breaks are the caller's, and JSON has passed ``encode_json``."""
     _deliver((_utf8(_shown(piece)) for piece in _gathered(pieces)), to)
 
 

@@ -58,9 +58,7 @@ def hash_object(context: Context, file: str) -> None:
         out.emit_text(identity)
 
 
-@command(
-    "rev-parse", examples=("prontosync rev-parse HEAD~1", "prontosync rev-parse HEAD@{1}"), exits=(10, 14, 17)
-)
+@command("rev-parse", examples=("prontosync rev-parse HEAD~1", "prontosync rev-parse HEAD@{1}"), exits=(10, 14, 17))
 @rev_argument(required=True)
 def rev_parse(context: Context, rev: str) -> None:
     """Print the id of the commit that REV names."""

@@ -31,8 +31,7 @@ class NeedsFile(UsageError):
     examples=(
         'prontosync sql "SELECT color, sum(on_hand) AS pairs FROM stock JOIN product USING (product_id) GROUP BY ALL"',
         'prontosync sql "SELECT count(*) FROM ticket" --at HEAD@{2026-11-24} --json',
-        'prontosync sql "SELECT * FROM product p JOIN old.product o USING (product_id) WHERE p.price <> o.price"'
-        " --attach old=HEAD~1",
+        'prontosync sql "SELECT * FROM old.product ANTI JOIN product USING (product_id, price)" --attach old=HEAD~1',
         'prontosync sql "SELECT * FROM conflicts.customer"',
     ),
     exits=(10, 11, 13, 14, 16, 17, 18),
@@ -45,9 +44,9 @@ class NeedsFile(UsageError):
 def sql(context: Context, query: str, at: str, attach: tuple[str, ...], format_name: str, output: str | None) -> None:
     """Ask a question in SQL: read-only, of any revision, each table a view.
 
-    The query is run by DuckDB, which can read these tables and nothing else. An attached revision is a schema, so states
-    can be compared: "SELECT * FROM old.stock". Open conflicts are in the schema "conflicts", a row for each candidate.
-    A table whose name is unusual goes in double quotes.
+    The query is run by DuckDB, which can read these tables and nothing else. An attached revision is a schema, so
+    states can be compared: "SELECT * FROM old.stock". Open conflicts are in the schema "conflicts", a row for each
+    candidate. A table whose name is unusual goes in double quotes.
 
     A column of mixed types is text here, with blobs as 0x…; all times are UTC. In CSV, bytes are 0x…, in JSON base64.
     """

@@ -82,7 +82,10 @@ def init(
 
 @command(
     "clone",
-    examples=("prontosync clone ../hub-office ../reports", "prontosync clone ../hub-012 ../new-till --store 012 --source ../new-till.db"),
+    examples=(
+        "prontosync clone ../hub-office ../reports",
+        "prontosync clone ../hub-012 ../new-till --store 012 --source ../new-till.db",
+    ),
     exits=(10, 11, 12, 13, 14, 16, 17, 18),
 )
 @click.argument("url", metavar="URL", help="The hub: a folder, or sftp://user@host/path.")
@@ -125,8 +128,8 @@ def clone(
 def restore(context: Context, rev: str, url: str) -> None:
     """Build a database from a snapshot: the same tables, keys, indexes, defaults and rows.
 
-    A database that holds tables already is left alone (18). This repository's own live database is not meant: for a dead
-    PC, "prontosync clone --source" does all of it.
+    A database that holds tables already is left alone (18). This repository's own live database is not meant: for a
+    dead PC, "prontosync clone --source" does all of it.
     """
     from prontosync.workflow.restore import restore_to
     from prontosync.workflow.states import resolve

@@ -19,14 +19,20 @@ if TYPE_CHECKING:
     from prontosync.errors import ProntoError
     from prontosync.workflow.exchange import Exchanged
     from prontosync.workflow.remotes import RefMove, Transfer
+    from prontosync.workflow.session import Session
 
 FAILURES = (11, 12, 13, 14, 15, 16, 17)
 """What exchanging with a remote may exit with."""
 
 
-@command("fetch", examples=("prontosync fetch", "prontosync fetch office"), exits=(10, *FAILURES))
+@command(
+    "fetch",
+    examples=("prontosync fetch", "prontosync fetch office", "prontosync fetch --repair"),
+    exits=(10, *FAILURES),
+)
 @click.argument("remote", metavar="[REMOTE]", required=False, help="A remote's name. Default: all.")
-def fetch(context: Context, remote: str | None) -> None:
+@click.option("--repair", is_flag=True, help="First check everything here, and get again what is damaged or missing.")
+def fetch(context: Context, remote: str | None, repair: bool) -> None:
     """Bring what is new on a remote, and merge nothing.
 
     Every object is checked before the remote's branch moves here, as "hub/main" for the branch "main" of the remote
@@ -35,8 +41,9 @@ def fetch(context: Context, remote: str | None) -> None:
     from prontosync.workflow.exchange import fetch_all
 
     with changing(context) as session:
+        mended = _repair(session, [remote] if remote else []) if repair else None
         result = fetch_all(session, [remote] if remote else [])
-    report_exchange(context, result, "nothing new")
+    report_exchange(context, result, "nothing new", mended)
 
 
 @command("push", examples=("prontosync push", "prontosync push hub stores/012"), exits=(10, *FAILURES))
@@ -56,12 +63,24 @@ def push(context: Context, remote: str | None, branches: tuple[str, ...]) -> Non
     report_exchange(context, result, "nothing to push")
 
 
-def report_exchange(context: Context, result: Exchanged, nothing: str) -> None:
-    """Print what was done; raises the error that decides the exit code."""
+def _repair(session: Session, remotes: Sequence[str]) -> list[str]:
+    """The ids of the objects that are whole again. Raises StillDamaged where others are not."""
+    from prontosync.workflow.remotes import remotes_for_fetch
+    from prontosync.workflow.repair import repair
+
+    done = repair(session, remotes_for_fetch(session, remotes))
+    done.check()
+    return list(done.objects)
+
+
+def report_exchange(context: Context, result: Exchanged, nothing: str, mended: list[str] | None = None) -> None:
+    """Print what was done; raises the error that decides the exit code. ``mended`` are objects that were repaired."""
     if context.json:
-        output.emit_json(exchange_json(result.transfers, result.errors))
+        more = {} if mended is None else {"repaired": mended}
+        output.emit_json(exchange_json(result.transfers, result.errors) | more)
     elif not context.quiet:
-        lines = [line for transfer in result.transfers for line in transfer_lines(transfer)]
+        lines = [f"repaired {identity}" for identity in mended or ()]
+        lines += [line for transfer in result.transfers for line in transfer_lines(transfer)]
         if lines or not result.errors:
             output.emit_text("\n".join(lines) or nothing)
     raise_worst(result.errors, result.error)
@@ -90,7 +109,8 @@ def exchange_json(transfers: Sequence[Transfer], errors: dict[str, ProntoError])
 
 
 def errors_json(errors: dict[str, ProntoError]) -> dict[str, Any]:
-    return {name: failure_of(error).as_json() for name, error in errors.items()}
+    """By remote; under ``here`` what kept the snapshot or the merge of a sync from being done."""
+    return {name or "here": failure_of(error).as_json() for name, error in errors.items()}
 
 
 def transfer_lines(transfer: Transfer) -> list[str]:

@@ -47,8 +47,8 @@ class OneTarget(UsageError):
 def verify(context: Context, rev: str | None, remote: str | None, sample: str | None) -> int:
     """Check that everything is there and unchanged: bytes, rows against their digests, refs and their chains.
 
-    What is damaged or missing is named, and the exit code is 14. A damaged object comes back from a remote that has it:
-    delete the file, and fetch.
+    What is damaged or missing is named, and the exit code is 14. It comes back from a remote that has it:
+    "prontosync fetch --repair".
     """
     from prontosync.workflow import verify as work
 

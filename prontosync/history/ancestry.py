@@ -6,7 +6,6 @@ that were merged into it (``docs/format.md``, Commits).
 
 from __future__ import annotations
 
-import bisect
 import heapq
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -80,12 +79,14 @@ class Ancestry:
         found = [c for c, f in flags.items() if f & _BOTH == _THEIRS]
         return sorted(found, key=lambda c: (self.depth(c), c))
 
-    def first_with(self, tip: ObjectId, older: Sequence[ObjectId]) -> ObjectId | None:
-        """The oldest commit on a first-parent line that descends from one of ``older``, or is it; None where none does."""
+    def line_since(self, tip: ObjectId, older: Sequence[ObjectId]) -> list[ObjectId]:
+        """The first-parent line from ``tip`` down to where nothing can descend from ``older`` any more, newest first."""
         least = min((self.depth(commit) for commit in older), default=0)
-        line = list(itertools.takewhile(lambda commit: self.depth(commit) >= least, self.first_parents(tip)))
-        found = bisect.bisect_left(line, True, key=lambda commit: not self._descends(commit, older))
-        return line[found - 1] if found else None
+        return list(itertools.takewhile(lambda commit: self.depth(commit) >= least, self.first_parents(tip)))
+
+    def joins(self, line: Sequence[ObjectId], older: Sequence[ObjectId]) -> list[ObjectId]:
+        """Of a first-parent line, the commits that are one of ``older``, or that merged one of them or a descendant."""
+        return [commit for commit in line if commit in older or self._merged_one(commit, older)]
 
     def save(self) -> None:
         """Keep what was measured for the next run."""
@@ -101,8 +102,9 @@ class Ancestry:
             if self._cache is not None:
                 files.remove(self._cache)
 
-    def _descends(self, commit: ObjectId, older: Sequence[ObjectId]) -> bool:
-        return any(self.is_ancestor(one, commit) for one in older)
+    def _merged_one(self, commit: ObjectId, older: Sequence[ObjectId]) -> bool:
+        others = [p.commit for p in self.commits.read(commit).parents[1:] if self.commits.has(p.commit)]
+        return any(self.is_ancestor(one, other) for other in others for one in older)
 
     def _paint(self, ours: Sequence[ObjectId], theirs: Sequence[ObjectId]) -> dict[ObjectId, int]:
         """Flags of what is reached from both sides, deepest commits first, until only common ancestors' ancestors are left.

@@ -25,21 +25,23 @@ class Bases:
         self._known: dict[tuple[ObjectId, ...], Tree] = {}
 
     def base(self, ours: ObjectId, theirs: ObjectId) -> Tree:
-        """The state to compare both with; empty where they have no ancestor in common. It lacks the tables that either
-        side took no part in since: one that was absent there and came later is no deletion of all other rows."""
+        """The state to compare both with; empty where they have no ancestor in common. It lacks ``strangers``."""
         tips = self.ancestry.merge_bases([ours], theirs)
         tree = self._fold(tips)
-        strange = self._strangers(ours, tips) | self._strangers(theirs, tips)
+        strange = self.strangers(ours, tips) | self.strangers(theirs, tips)
         return _without(tree, tree.tables.keys() & strange) if strange else tree
 
-    def _strangers(self, side: ObjectId, tips: Sequence[ObjectId]) -> set[str]:
-        """Tables of the tips that a side neither had nor had dropped when it first merged them."""
-        first = self.ancestry.first_with(side, tips)
-        if first is None:
-            return set()
+    def strangers(self, side: ObjectId, tips: Sequence[ObjectId]) -> set[str]:
+        """Tables of common ancestors that a side neither had nor had dropped whenever it merged them: where one came
+        later, what it lacks was never deleted."""
         commits = self.ancestry.commits
-        here = commits.tree(first)
-        return {name for tip in tips for name in commits.tree(tip).tables} - here.tables.keys() - set(here.dropped)
+        named = {name for tip in tips for name in commits.tree(tip).tables}
+        line = self.ancestry.line_since(side, tips)
+        if not line or not (named := named - _known(commits.tree(line[-1]))):
+            return set()
+        for commit in self.ancestry.joins(line, tips):
+            named -= _known(commits.tree(commit))
+        return named
 
     def _fold(self, tips: Sequence[ObjectId]) -> Tree:
         """The virtual merge of several commits, in the order of their ids, so that every place computes the same."""
@@ -54,6 +56,10 @@ class Bases:
                 tree = merge_trees(self.store, self.engine, sides, self.rules).tree
             self._known[known] = tree
         return self._known[known]
+
+
+def _known(tree: Tree) -> set[str]:
+    return {*tree.tables, *tree.dropped}
 
 
 def _without(tree: Tree, names: Set[str]) -> Tree:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from prontosync.disk.objects import ObjectStore
+from prontosync.model.encoding import MalformedObject
 from prontosync.model.ids import ObjectId, ObjectName
 from prontosync.model.objects import Changes, Commit, Parent, TableState, decode_commit, encode_object
 
@@ -57,7 +58,8 @@ class Commits:
         return known
 
     def tree(self, commit: ObjectId) -> Tree:
-        """All tables of a commit: its own, and what it inherits along its first parents up to a full one."""
+        """All tables of a commit: its own, and what it inherits along its first parents up to a full one. Raises as
+        ``read``."""
         if commit not in self._trees:
             self._trees[commit] = self._collect(commit)
         return self._trees[commit]
@@ -69,7 +71,6 @@ class Commits:
         stamp: Stamp,
         message: str,
         merge: bool = False,
-        changes: Mapping[str, Changes] | None = None,
     ) -> ObjectId:
         """Write a commit of this state. Tables that differ from the first parent's are listed, all where it is full.
 
@@ -115,6 +116,8 @@ class Commits:
             for name in current.dropped:
                 tables.pop(name, None)
         newest = line[0]
+        if strange := newest.conflicts.keys() - tables.keys():
+            raise MalformedObject(f'commit {commit} has conflicts in table "{min(strange)}", which it does not have')
         return Tree(tables, newest.conflicts, newest.dropped, newest.database)
 
     def _since_full(self, commit: ObjectId) -> int:

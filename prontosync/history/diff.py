@@ -10,7 +10,7 @@ import pyarrow as pa
 from prontosync.disk.objects import ObjectStore
 from prontosync.engine.arrow import arrow_schema, duckdb_type
 from prontosync.engine.connection import Engine, quoted
-from prontosync.errors import NotFound
+from prontosync.errors import NotFound, UsageError
 from prontosync.history.commits import Tree
 from prontosync.history.disputes import keys_table
 from prontosync.model.objects import Changes, TableState
@@ -86,17 +86,24 @@ class TreeDiff:
         old, new = self._table(self.old_store, self.old, name), self._table(self.new_store, self.new, name)
         some = new or old
         assert some is not None
-        wanted = key(some.schema)
+        key(some.schema)
         schema = _united(old.schema, new.schema) if old and new else some.schema
-        sides = [self._row_at(side, schema, wanted, some.schema.key) for side in (old, new)]
+        sides = [self._row_at(side, schema, key, some.schema.key) for side in (old, new)]
         if not any(side.num_rows for side in sides):
             return None
         return TableDiff(name, compare(self.engine, schema, *sides))
 
-    def _row_at(self, table: StoredTable | None, schema: TableSchema, key: Row, names: tuple[str, ...]) -> pa.Table:
+    def _row_at(
+        self, table: StoredTable | None, schema: TableSchema, key: Callable[[TableSchema], Row], names: tuple[str, ...]
+    ) -> pa.Table:
+        """The row as this side writes its key; none where this side has another key, or none of that type."""
         if table is None or table.schema.key != names:
             return arrow_schema(schema).empty_table()
-        return self._as(table, schema, table.rows_at(keys_table(table.schema, [key])))
+        try:
+            wanted = key(table.schema)
+        except UsageError:
+            return arrow_schema(schema).empty_table()
+        return self._as(table, schema, table.rows_at(keys_table(table.schema, [wanted])))
 
     def _delta(self, name: str) -> Delta:
         old, new = self._table(self.old_store, self.old, name), self._table(self.new_store, self.new, name)
@@ -135,11 +142,19 @@ class TreeDiff:
         return StoredTable(store, self.engine, name, state) if state else None
 
 
+def keys_gone(old: StoredTable, new: StoredTable) -> int:
+    """How many keys of ``old`` are not in ``new``, whose other columns may differ, in bounded memory. Where the key itself
+    is another: by how much the table shrank."""
+    if old.schema.key_types != new.schema.key_types:
+        return max(0, old.state.rows - new.state.rows)
+    keys = (pa.Table.from_batches([batch]).select(old.schema.key) for batch in old.batches())
+    return sum(some.num_rows - new.rows_at(some).num_rows for some in keys)
+
+
 def _united(old: TableSchema, new: TableSchema) -> TableSchema:
-    """The columns of both; the key of the new one where the old side has it too, else all columns that both have."""
+    """The columns of both. The key is that of both together: rows of either side are told apart by it."""
     types = {column.name: column.type for column in old.columns}
     columns = [
         Column(c.name, c.type if types.get(c.name, c.type) == c.type else "text") for c in new.columns
     ] + [c for c in old.columns if c.name not in new.names]
-    key = new.key if set(new.key) <= set(old.names) else old.key if set(old.key) <= set(new.names) else new.key
-    return TableSchema(tuple(columns), key)
+    return TableSchema(tuple(columns), tuple(dict.fromkeys(new.key + old.key)))

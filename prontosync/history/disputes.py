@@ -186,7 +186,12 @@ class _Entry(NamedTuple):
 
 def _entries(schema: TableSchema, table: pa.Table) -> dict[Key, list[_Entry]]:
     """The stored candidates by key. The key columns of an absent row hold its key too."""
-    rows = rows_by_key_list(schema, table)
+    if any(table.column(name).null_count for name in (*schema.key, PRESENT)):
+        raise MalformedObject("a candidate without a key")
+    try:
+        rows = rows_by_key_list(schema, table)
+    except (ValueError, OverflowError) as error:
+        raise MalformedObject(f"a candidate with an impossible value: {error}") from None
     extra = [table.column(name).to_pylist() for name in (COLUMN, PRESENT, FROM, COMMIT, KIND, SINCE)]
     entries: dict[Key, list[_Entry]] = {}
     for (key, row), column, present, *origin in zip(rows, *extra, strict=True):
@@ -201,11 +206,16 @@ def _entries(schema: TableSchema, table: pa.Table) -> dict[Key, list[_Entry]]:
 def _dispute(schema: TableSchema, entries: list[_Entry], row: Row | None) -> Dispute:
     columns = {entry.column for entry in entries}
     if columns == {None}:
-        state: State = Rows(frozenset(entry.value for entry in entries))
+        rows = frozenset(entry.value for entry in entries)
+        if len(rows) < 2:
+            raise MalformedObject("a row in dispute that has one candidate")
+        state: State = Rows(rows)
     elif row is None or None in columns:
         raise MalformedObject("candidates for the cells of a row that is not there")
     else:
         sets = {name: frozenset(e.value for e in entries if e.column == name) for name in columns}
+        if any(len(values) < 2 for values in sets.values()):
+            raise MalformedObject("a cell in dispute that has one candidate")
         state = Cells(tuple(sets.get(n, frozenset([v])) for n, v in zip(schema.names, row, strict=True)))
     dispute = Dispute(state)
     for entry in entries:

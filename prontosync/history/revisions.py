@@ -62,7 +62,7 @@ class Revisions:
     def ref_of(self, text: str) -> RefName | None:
         """The branch or remote branch that a revision names as such, or None for a commit found otherwise."""
         name = self.branch if text == HEAD else text
-        return next((ref for ref in self._refs(name) if self._target(ref)), None)
+        return next((ref for ref in self._refs(name) if self._target(ref) and not ref.startswith(TAG_PREFIX)), None)
 
     def _walk(self, text: str, commit: ObjectId, rest: str) -> ObjectId:
         while rest:
@@ -102,7 +102,7 @@ class Revisions:
             return None
         if is_object_id(text):
             identity = ObjectId(text)
-            return identity if self.ancestry.commits.has(identity) else None
+            return identity if self.ancestry.commits.has(identity) and self._is_commit(identity) else None
         found = [i for i in self._ids_like(text) if self._is_commit(i)]
         if len(found) > 1:
             raise AmbiguousRevision(f'"{text}" could be {" or ".join(sorted(found))}', "write more digits")
@@ -169,6 +169,13 @@ class Revisions:
 
 def parse_moment(text: str, moment: Moment) -> datetime.datetime:
     """A date (meaning its end), a date and time, ``now``, ``today``, ``yesterday``, ``3 days ago``. Raises BadRevision."""
+    try:
+        return _moment(text, moment)
+    except (ValueError, OverflowError):
+        raise BadRevision(f'"{text}" is not a date', "write 2026-12-31, 2026-12-31T14:00 or yesterday") from None
+
+
+def _moment(text: str, moment: Moment) -> datetime.datetime:
     now = moment.now().astimezone(moment.zone)
     days = {"today": 0, "yesterday": 1}
     if text == "now":
@@ -177,12 +184,9 @@ def parse_moment(text: str, moment: Moment) -> datetime.datetime:
         return _end_of_day(now.date() - datetime.timedelta(days=days[text]), moment)
     if ago := _AGO.fullmatch(text.replace(".", " ")):
         return now - datetime.timedelta(**{ago[2] + "s": int(ago[1])})
-    try:
-        if len(text) <= len("2026-12-31"):
-            return _end_of_day(datetime.date.fromisoformat(text), moment)
-        value = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        raise BadRevision(f'"{text}" is not a date', "write 2026-12-31, 2026-12-31T14:00 or yesterday") from None
+    if len(text) <= len("2026-12-31"):
+        return _end_of_day(datetime.date.fromisoformat(text), moment)
+    value = datetime.datetime.fromisoformat(text)
     return value if value.tzinfo else _in_zone(value, moment)
 
 

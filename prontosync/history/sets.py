@@ -62,6 +62,13 @@ def candidates(state: State) -> frozenset[Row | None]:
     return frozenset(itertools.product(*state.cells))
 
 
+def is_candidate(state: State, row: Row | None) -> bool:
+    """Whether a canonical row, or None for "absent", is among the candidates."""
+    if isinstance(state, Cells):
+        return row is not None and all(value in cell for value, cell in zip(row, state.cells, strict=True))
+    return row in state.rows if isinstance(state, Rows) else row is None
+
+
 def as_state(rows: frozenset[Row | None]) -> State:
     """The inverse, once a dispute over a whole row is down to one candidate."""
     if len(rows) > 1:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from prontosync.disk.objects import DamagedObject, FolderObjectStore, MissingObject
 from prontosync.disk.refs import FolderRefs
 from prontosync.engine.connection import Engine
-from prontosync.errors import Damaged, ProntoError, Unfit
-from prontosync.history.closure import commit_name, direct_objects, segments_of
+from prontosync.errors import ProntoError
+from prontosync.history.closure import commit_name, direct_objects, segments_of, state_objects
 from prontosync.history.commits import Commits
 from prontosync.history.disputes import read_disputes
 from prontosync.model.ids import ObjectId, ObjectName
 from prontosync.model.names import RefName
 from prontosync.model.objects import TableState
 from prontosync.tables.digest import run_digest
-from prontosync.tables.reader import StoredTable
+from prontosync.tables.layout import Segment
+from prontosync.tables.reader import StoredTable, read_patch
 
 
 @dataclass
@@ -50,6 +52,7 @@ class Verifier:
         self.commits, self.engine, self.sample = commits, engine, sample
         self.findings = Findings()
         self._seen: set[ObjectName] = set()
+        self._broken: set[ObjectName] = set()
         self._states: set[TableState] = set()
 
     def objects(self, store: FolderObjectStore) -> None:
@@ -68,11 +71,12 @@ class Verifier:
         self._tables(commit)
 
     def _chain(self, refs: FolderRefs, name: RefName) -> None:
+        targets: list[ObjectId | None] = []
         try:
-            targets = [state.target for state in refs.log(name)]
+            for state in refs.log(name):
+                targets.append(state.target)
         except ProntoError as error:
             self.findings.note(f"ref {name}", error)
-            return
         self._line([target for target in targets if target])
         if targets and targets[0]:
             self._tables(targets[0])
@@ -91,59 +95,71 @@ class Verifier:
                 self.findings.note(commit, error)
                 continue
             for name in direct_objects(content):
-                self._present(name)
+                self._sound(name)
             for table, state in content.tables.items():
                 self._state(table, state)
             waiting += [p.commit for i, p in enumerate(content.parents) if i == 0 or self.commits.has(p.commit)]
 
-    def _present(self, name: ObjectName) -> None:
+    def _sound(self, name: ObjectName) -> bool:
+        """Whether an object is there and its bytes are right; looked at once."""
         if name not in self._seen:
             self._seen.add(name)
-            if not self.commits.store.has(name):
-                self.findings.add_missing(name.id)
+            try:
+                self.commits.store.read(name)
+            except ProntoError as error:
+                self._broken.add(name)
+                self.findings.note(name.id, error)
+        return name not in self._broken
 
     def _state(self, table: str, state: TableState) -> None:
-        """A state's lists, and its segments' rows against the digests that its checkpoint gives them."""
-        if not self._chosen(state.checkpoint):
+        """What a state lists, and its segments' rows against the digests that its checkpoint gives them."""
+        if not self._chosen(state.checkpoint) or not all([self._sound(name) for name in state_objects(state)]):
             return
         stored = StoredTable(self.commits.store, self.engine, table, state)
-        try:
-            segments = stored.segments
-        except (Damaged, Unfit) as error:
-            self.findings.note(state.checkpoint, error)
+        schema, _, checkpoint, *patches = state_objects(state)
+        if not self._reads(schema, lambda: stored.schema) or not self._reads(checkpoint, lambda: stored.segments):
             return
-        for segment in segments:
-            if segment.name in self._seen:
-                continue
-            self._seen.add(segment.name)
-            try:
-                if run_digest(stored.segment_rows(segment), stored.schema) != segment.digest:
-                    raise DamagedObject(f"object {segment.object} holds other rows than its checkpoint says")
-            except (Damaged, Unfit) as error:
-                self.findings.note(segment.object, error)
+        for patch in patches:
+            self._reads(patch, partial(read_patch, stored.store, stored.schema, patch.id))
+        for segment in stored.segments:
+            if segment.name not in self._seen:
+                self._seen.add(segment.name)
+                self._reads(segment.name, partial(_check_segment, stored, segment))
+
+    def _reads(self, name: ObjectName, action: Callable[[], object]) -> bool:
+        """Whether an object is what its place asks for."""
+        try:
+            action()
+        except ProntoError as error:
+            self._broken.add(name)
+            self.findings.note(name.id, error)
+            return False
+        return True
 
     def _tables(self, commit: ObjectId) -> None:
         """The digest of each table of a state, from its rows; and that its conflicts can be read."""
         try:
             tree = self.commits.tree(commit)
         except ProntoError as error:
-            self.findings.note(commit, error)
+            if self.findings.sound:
+                self.findings.note(commit, error)
             return
         for table, state in tree.tables.items():
-            if state in self._states or not self._chosen(state.checkpoint):
+            if not self._chosen(state.checkpoint) or self._is_broken(table, state):
                 continue
-            self._states.add(state)
-            try:
-                self._digest(table, state)
-                read_disputes(StoredTable(self.commits.store, self.engine, table, state), tree.conflicts.get(table))
-            except (Damaged, Unfit) as error:
-                self.findings.note(state.checkpoint, error)
+            stored = StoredTable(self.commits.store, self.engine, table, state)
+            if table in tree.conflicts:
+                identity = tree.conflicts[table]
+                self._reads(ObjectName(identity, "parquet"), partial(read_disputes, stored, identity))
+            if state not in self._states:
+                self._states.add(state)
+                self._reads(commit_name(commit), partial(_check_digest, stored))
 
-    def _digest(self, table: str, state: TableState) -> None:
-        whole = TableState(state.schema, state.ddl, state.rows, None, state.checkpoint, state.patches, state.changes)
-        stored = StoredTable(self.commits.store, self.engine, table, whole)
-        if state.digest is not None and stored.digest() != state.digest:
-            raise DamagedObject(f'table "{table}" holds other rows than its digest says')
+    def _is_broken(self, table: str, state: TableState) -> bool:
+        """Whether anything that a state needs was found damaged or missing."""
+        if not self._broken.isdisjoint(state_objects(state)):
+            return True
+        return not self._broken.isdisjoint(name for name, _ in segments_of(self.commits, table, state))
 
     def _bytes(self, store: FolderObjectStore, name: ObjectName) -> None:
         if not self._chosen(name.id):
@@ -161,6 +177,14 @@ class Verifier:
         return int(identity[:8], 16) % parts == (part - 1) % parts
 
 
-def segment_names(commits: Commits, table: str, state: TableState) -> list[ObjectName]:
-    """The segments of a table state."""
-    return [name for name, _ in segments_of(commits, table, state)]
+def _check_segment(stored: StoredTable, segment: Segment) -> None:
+    if run_digest(stored.segment_rows(segment), stored.schema) != segment.digest:
+        raise DamagedObject(f"object {segment.object} holds other rows than its checkpoint says")
+
+
+def _check_digest(stored: StoredTable) -> None:
+    """Raises DamagedObject where a state's digest is not that of its rows."""
+    state = stored.state
+    plain = TableState(state.schema, state.ddl, state.rows, None, state.checkpoint, state.patches, state.changes)
+    if state.digest is not None and StoredTable(stored.store, stored.engine, stored.name, plain).digest() != state.digest:
+        raise DamagedObject(f'table "{stored.name}" holds other rows than its digest says')

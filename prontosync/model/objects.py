@@ -45,7 +45,7 @@ class Parent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     branch: str
 
 
-class Commit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=False, tag_field="kind", tag="commit"):
+class Commit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="commit"):
     """One state of the chosen tables.
 
     ``tables`` lists the tables whose state differs from the first parent's, or all where ``full``. ``conflicts`` lists
@@ -105,6 +105,7 @@ def decode_commit(data: bytes) -> Commit:
     ids += [i for i in (commit.database, commit.policy) if i is not None]
     for state in commit.tables.values():
         ids += [state.schema, state.ddl, state.checkpoint, *state.patches]
+        ids += [ObjectId(state.digest)] if state.digest is not None else []
         if state.rows < 0 or min(state.changes.inserted, state.changes.updated, state.changes.deleted) < 0:
             raise encoding.MalformedObject("a commit with a negative count of rows")
     _check_ids(ids)

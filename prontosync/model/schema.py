@@ -1,9 +1,9 @@
 """What a table is, apart from any database: columns, types, key and constraints.
 
-Types are a closed list, written as text: ``bool``, ``int64``, ``float64``, ``decimal(p,s)``, ``text``, ``bytes``, ``date``,
-``time``, ``timestamp``, ``timestamptz``, ``json``, ``uuid``, ``any``. ``any`` carries a SQLite value of any storage class
-exactly, as bytes: ``i`` and the integer's decimal digits, ``r`` and the real's shortest round-trip text, ``t`` and the
-UTF-8 text, ``b`` and the blob.
+Types are a closed list, written as text: ``bool``, ``int64``, ``float64``, ``decimal(p,s)``, ``text``, ``bytes``,
+``date``, ``time``, ``timestamp``, ``timestamptz``, ``json``, ``uuid``, ``any``. ``any`` carries a SQLite value of any
+storage class exactly, as bytes: ``i`` and the integer's decimal digits, ``r`` and the real's shortest round-trip text,
+``t`` and the UTF-8 text, ``b`` and the blob.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SIMPLE_TYPES = frozenset(
     ["bool", "int64", "float64", "text", "bytes", "date", "time", "timestamp", "timestamptz", "json", "uuid", "any"]
 )
 _LOWER = {ord(letter): ord(letter.lower()) for letter in string.ascii_uppercase}
-_DECIMAL = re.compile(r"decimal\(([1-9]\d?),(0|[1-9]\d?)\)")
+_DECIMAL = re.compile(r"decimal\(([1-9][0-9]?),(0|[1-9][0-9]?)\)")
 MAX_PRECISION = 38
 
 
@@ -60,6 +60,11 @@ class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
     def values(self) -> tuple[str, ...]:
         """The columns outside the key, in the source's order."""
         return tuple(column.name for column in self.columns if column.name not in self.key)
+
+    @property
+    def key_types(self) -> tuple[tuple[str, str], ...]:
+        """The key's columns with their types, in key order."""
+        return tuple((name, self.type_of(name)) for name in self.key)
 
     def type_of(self, name: str) -> str:
         """The type of a column; KeyError when there is none of that name."""
@@ -111,7 +116,8 @@ def decimal_parts(text: str) -> tuple[int, int] | None:
 
 
 def check_schema(table: str, schema: TableSchema) -> None:
-    """Raises BadSchema where a schema is not sound: types off the list, names twice or reserved, a key that is not there."""
+    """Raises BadSchema where a schema is not sound: types off the list, names twice or reserved, a key that is not
+    there."""
     names = schema.names
     if len(set(names)) != len(names):
         raise BadSchema(f'table "{table}" has two columns of one name')

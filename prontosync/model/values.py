@@ -1,7 +1,7 @@
 """Values of rows as Python holds them, their order, and their JSON.
 
-Order is key order: numbers by value (NaN above all numbers), text by its UTF-8 bytes, which for Python strings is code-point
-order; NULL comes last, absence of a row after every row.
+Order is key order: numbers by value (NaN above all numbers), text by its UTF-8 bytes, which for Python strings is
+code-point order; NULL comes last, absence of a row after every row.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ import datetime
 import math
 import uuid
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
+
+_EXACT = Context(prec=76)
+"""Python rounds to 28 digits where nothing else is said; a decimal may have 38."""
 
 Value = Any
 Row = tuple[Value, ...]
@@ -98,7 +101,9 @@ def to_text(value: Value, logical: str) -> str:
 
 def from_text(text: str, logical: str) -> Value:
     """The value that people write as ``text`` for a column of this type. ValueError where it is none."""
-    return _PARSERS.get(logical.split("(", maxsplit=1)[0], str)(text, logical) if logical not in ("text", "json") else text
+    if logical in ("text", "json"):
+        return text
+    return _PARSERS[logical.split("(", maxsplit=1)[0]](text, logical)
 
 
 def from_json(value: Any, logical: str) -> Value:
@@ -168,7 +173,7 @@ def _bytes_to_json(value: bytes, logical: str) -> Any:
 
 
 def _any_from_json(value: Any) -> bytes:
-    if isinstance(value, bool) or isinstance(value, int):
+    if isinstance(value, int):
         return b"i%d" % int(value)
     if isinstance(value, float):
         return b"r" + real_text(value).encode()
@@ -205,7 +210,7 @@ def _decimal(text: str, logical: str) -> Decimal:
     precision, scale = (int(part) for part in logical[8:-1].split(","))
     try:
         value = Decimal(text)
-        exact = value.quantize(Decimal(1).scaleb(-scale)) if value.is_finite() else None
+        exact = value.quantize(Decimal(1).scaleb(-scale), context=_EXACT) if value.is_finite() else None
     except ArithmeticError:
         exact, value = None, Decimal(0)
     if exact is None or exact != value or len(exact.as_tuple().digits) > precision:

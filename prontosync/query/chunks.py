@@ -14,7 +14,7 @@ GROUP_ROWS = 65_536
 
 
 def csv_chunks(names: Sequence[str], batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
-    """CSV with a header line; NULL is an empty field, an empty text ``""``. The columns are numbers, texts and booleans."""
+    """CSV with a header line; NULL is an empty field, an empty text ``""``. Columns are numbers, texts and booleans."""
     yield _head(names)
     for batch in batches:
         yield _csv(batch)

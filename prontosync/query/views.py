@@ -32,7 +32,7 @@ class FileStore(ObjectStore, Protocol):
 
 @dataclass(frozen=True)
 class Views:
-    """Makes views in an engine. ``query`` is what will be asked: only tables that it names are verified and readable."""
+    """Makes views in an engine. ``query`` is what will be asked: only tables that it names are verified and read."""
 
     engine: Engine
     query: str

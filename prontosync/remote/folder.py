@@ -86,7 +86,8 @@ class FolderRemote:
             self._check_room(waiting)
             for upload in waiting:
                 self._add(upload)
-            files.sync_folders((self.top / upload.name.path).parent for upload in waiting)
+            shards = [(self.top / upload.name.path).parent for upload in waiting]
+            files.sync_folders([*shards, self.top / "objects"] if shards else [])
 
     def missing(self, names: Sequence[ObjectName]) -> list[ObjectName]:
         with self._translated():

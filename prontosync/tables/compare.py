@@ -102,7 +102,8 @@ def same_rows(old: StoredTable, new: StoredTable) -> bool:
 
 
 def candidates(old: StoredTable, new: StoredTable) -> tuple[pa.Table, pa.Table]:
-    """Rows of both sides, each complete for every key in which the two may differ. Both have the same columns, types and key.
+    """Rows of both sides, each complete for every key in which the two may differ. Both have the same columns, types
+    and key.
 
     Two states differ at most in the rows of their patches and of the segments that only one of them lists.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pyarrow as pa
 
@@ -19,19 +20,19 @@ from prontosync.tables import parquet
 
 @dataclass(frozen=True)
 class Limits:
-    """How much one segment holds: at most ``rows`` rows, and no more than ``bytes`` of values unless it is a single row."""
+    """How much one segment holds: at most ``rows`` rows, and ``bytes`` of values unless it is a single row."""
 
     rows: int = 16_384
     bytes: int = 2 << 20
 
     def is_small(self, rows: pa.Table) -> bool:
         """Whether rows should be joined with those of the next segment: less than a quarter of a full one."""
-        return 4 * rows.num_rows < self.rows and 4 * rows.nbytes < self.bytes
+        return bool(4 * rows.num_rows < self.rows and 4 * rows.nbytes < self.bytes)
 
     def fitting(self, rows: pa.Table) -> int:
         """How many of these rows, from the first on, make one full segment; at least one."""
         if rows.nbytes <= self.bytes:
-            return min(self.rows, rows.num_rows)
+            return min(self.rows, int(rows.num_rows))
         low, high = 1, min(self.rows, rows.num_rows)
         while low < high:
             middle = (low + high + 1) // 2
@@ -77,7 +78,9 @@ def write_checkpoint(store: ObjectStore, schema: TableSchema, segments: Sequence
     return store.add(parquet.encode(pa.table(columns, schema=_schema(schema)), "checkpoint"), "parquet").id
 
 
-def read_checkpoint(store: ObjectStore, schema: TableSchema, checkpoint: ObjectId, rows: int | None = None) -> list[Segment]:
+def read_checkpoint(
+    store: ObjectStore, schema: TableSchema, checkpoint: ObjectId, rows: int | None = None
+) -> list[Segment]:
     """The segments, in key order. ``rows`` is how many rows they must hold together, where no patch changes that.
 
     Raises MalformedObject where the list is not in order or its counts do not add up.
@@ -117,7 +120,7 @@ def _schema(schema: TableSchema) -> pa.Schema:
 
 def _check(segments: Sequence[Segment], rows: int | None) -> None:
     firsts = [orderable_row(s.first) for s in segments]
-    if any(a >= b for a, b in zip(firsts, firsts[1:], strict=False)):
+    if any(a >= b for a, b in pairwise(firsts)):
         raise MalformedObject("a checkpoint whose segments are not in key order")
     if any(s.rows < 1 or s.rows > LIMITS.rows or s.size < 1 for s in segments):
         raise MalformedObject("a checkpoint with an impossible count of rows or bytes")

@@ -65,7 +65,7 @@ def in_key_order(
 
 
 class _Source:
-    """Batches that the engine pulls. It turns an error that they raise into one of its own; this keeps the first one."""
+    """Batches that the engine pulls. It turns an error that they raise into one of its own; this keeps the first."""
 
     def __init__(self, batches: Iterable[pa.RecordBatch]) -> None:
         self._batches = batches

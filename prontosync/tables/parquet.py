@@ -29,7 +29,8 @@ class TooLarge(Unfit):
 
 
 def encode(table: pa.Table, kind: Kind) -> bytes:
-    """The bytes of a segment, patch, checkpoint or set of candidates. Raises TooLarge where no reader would take them."""
+    """The bytes of a segment, patch, checkpoint or set of candidates. Raises TooLarge where no reader would take
+    them."""
     if table.nbytes > MAX_EXPANDED - _OVERHEAD:
         raise TooLarge(f"{table.num_rows} rows that hold {table.nbytes} bytes do not fit in one file")
     data = _written(table, kind, "zstd")
@@ -52,14 +53,15 @@ def _written(table: pa.Table, kind: Kind, compression: str) -> bytes:
         row_group_size=max(1, table.num_rows),
         **settings,
     )
-    return sink.getvalue().to_pybytes()
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
 
 
 def decode(data: bytes, schema: pa.Schema, rows: int | None = None, columns: list[str] | None = None) -> pa.Table:
     """The rows in ``data`` as ``schema``; columns that the file lacks are NULL, others that it holds are not read.
 
-    ``data`` is verified already. ``rows`` is how many there must be, where that is known. ``columns`` limits the answer.
-    Raises MalformedObject for bytes that no writer of this format writes.
+    ``data`` is verified already. ``rows`` is how many there must be, where that is known. ``columns`` limits what
+    is read. Raises MalformedObject for bytes that no writer of this format writes.
     """
     wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
     try:
@@ -121,11 +123,13 @@ def _climbs(sample: pa.ChunkedArray) -> bool:
         return False
     before, after = sample.slice(0, len(sample) - 1), sample.slice(1)
     rising = pc.less(before, after)
-    return bool(pc.all(pc.less_equal(before, after)).as_py()) and pc.mean(rising.cast("float64")).as_py() > _DISTINCT_SHARE
+    if not pc.all(pc.less_equal(before, after)).as_py():
+        return False
+    return bool(pc.sum(rising).as_py() > _DISTINCT_SHARE * len(rising))
 
 
 def _sortable(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_binary(kind)
+    return bool(pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_binary(kind))
 
 
 def _repeats(sample: pa.ChunkedArray) -> bool:

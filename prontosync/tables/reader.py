@@ -90,8 +90,12 @@ class StoredTable:
         rows = pa.concat_tables(found)
         if self.patch is None:
             return rows
-        relevant = self._cast(self.engine.table(f"SELECT p.* FROM _ps_p p SEMI JOIN _ps_k k ON {self._on('p', 'k')}",
-                                                _ps_p=self.patch, _ps_k=keys), self.patch.schema)
+        relevant = self._cast(
+            self.engine.table(
+                f"SELECT p.* FROM _ps_p p SEMI JOIN _ps_k k ON {self._on('p', 'k')}", _ps_p=self.patch, _ps_k=keys
+            ),
+            self.patch.schema,
+        )
         return self.laid_over(rows, relevant)
 
     def digest(self) -> Digest:
@@ -133,7 +137,8 @@ class StoredTable:
 
     def _join(self, rows: pa.Table, keys: pa.Table, kind: str) -> pa.Table:
         result = self.engine.table(
-            f"SELECT s.* FROM _ps_s s {kind} JOIN _ps_k k ON {self._on('s', 'k')} ORDER BY {order_by(self.schema, 's.')}",
+            f"SELECT s.* FROM _ps_s s {kind} JOIN _ps_k k ON {self._on('s', 'k')} "
+            f"ORDER BY {order_by(self.schema, 's.')}",
             _ps_s=rows,
             _ps_k=keys,
         )

@@ -82,8 +82,8 @@ class SegmentWriter:
 
 @dataclass(frozen=True)
 class _Piece:
-    """Rows of one run: those in the range of the parent's segment ``old`` (None: there is no parent). A run that is larger
-    than any segment comes in several pieces."""
+    """Rows of one run: those in the range of the parent's segment ``old`` (None: there is no parent). A run that is
+    larger than any segment comes in several pieces."""
 
     old: Segment | None
     rows: pa.Table
@@ -106,7 +106,8 @@ def _pieces(
         held.clear()
         return _Piece(old[index] if old else None, rows, first, last, final=index + 1 >= len(old))
 
-    for batch in batches:
+    for whole in batches:
+        batch = whole
         while index + 1 < len(old) and (cut := position(batch, schema, old[index + 1].first)) < batch.num_rows:
             held.append(batch.slice(0, cut))
             batch = batch.slice(cut)
@@ -192,7 +193,9 @@ class _RunWriter:
 
     def _emit_full(self) -> None:
         limits = self._limits
-        while self._carry.num_rows > 2 * limits.rows or (self._carry.nbytes > 2 * limits.bytes and self._carry.num_rows > 1):
+        while self._carry.num_rows > 1 and (
+            self._carry.num_rows > 2 * limits.rows or self._carry.nbytes > 2 * limits.bytes
+        ):
             self._emit(limits.fitting(self._carry))
 
     def _emit_evenly(self) -> None:
@@ -222,8 +225,8 @@ def write_table(
     parent: StoredTable | None = None,
     limits: Limits = LIMITS,
 ) -> Written:
-    """Keep a whole table, whose rows come in key order without twins. Segments of ``parent`` that hold the same rows are
-    reused; ``changes`` are against ``parent``, which has the same key and key types and no patches."""
+    """Keep a whole table, whose rows come in key order without twins. Segments of ``parent`` that hold the same rows
+    are reused; ``changes`` are against ``parent``, which has the same key and key types and no patches."""
     digester = TableDigester(schema)
     writer = SegmentWriter(store, schema, parent.segments if parent else ())
     runs = _RunWriter(writer, engine, schema, parent, limits)
@@ -264,7 +267,8 @@ def rewrite_table(engine: Engine, parent: StoredTable, changes: pa.Table, limits
             else:
                 runs.keep(segment)
         if not parent.segments:
-            runs.add(_Piece(None, parent.laid_over(parent.arrow.empty_table(), every), first=True, last=True, final=True))
+            rows = parent.laid_over(parent.arrow.empty_table(), every)
+            runs.add(_Piece(None, rows, first=True, last=True, final=True))
         runs.finish()
     except BaseException:
         writer.abandon()

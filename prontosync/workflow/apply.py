@@ -53,7 +53,7 @@ def plan_apply(session: Session, before: ObjectId, after: Tree) -> Plan:
     changes: dict[str, Delta] = {}
     pins: dict[str, bytes] = {}
     for name in sorted(old.tables):
-        if name not in after.tables:
+        if name not in after.tables or not session.selection.chosen(name):
             continue
         found = _plan_table(session, before, old, after, name)
         if found is None:

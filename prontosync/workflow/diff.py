@@ -42,7 +42,7 @@ class RowChange:
 
 
 class Diff:
-    """From one state to another. ``tables`` limits it; ``key``, as people write it, limits it to one row of the one table."""
+    """From one state to another. ``tables`` limits it; ``key``, as people write it, to one row of the one table."""
 
     def __init__(
         self, session: Session, old: State, new: State, tables: Sequence[str] = (), key: str | None = None

@@ -62,8 +62,8 @@ class Log:
         self._counts: dict[tuple[str, ObjectId], int] = {}
 
     def entries(self) -> Iterator[LogEntry]:
-        """Newest first: no commit comes before one that descends from it. Raises NoSuchTable or NoSuchRow where there is
-        no such table or row in any of them."""
+        """Newest first: no commit comes before one that descends from it. Raises NoSuchTable or NoSuchRow where none of
+        them has such a table or row."""
         found = False
         for commit in walk(self._session, self._tip):
             entry = self.entry(commit)
@@ -98,7 +98,8 @@ class Log:
         new = self._stored(entry.tables.get(self._table))
         old = self._stored(self._before(entry.commit).tables.get(self._table))
         some = new or old
-        assert some is not None and self._key is not None
+        assert some is not None
+        assert self._key is not None
         schema = some.schema
         key = tuple(canonical(value) for value in parse_key(self._key, self._table, schema))
         before, after = _row_of(old, schema, key), _row_of(new, schema, key)
@@ -147,7 +148,7 @@ def _is_news(before: TableState | None, state: TableState) -> bool:
 
 
 def _row_of(table: StoredTable | None, schema: TableSchema, key: Row) -> Row | None:
-    """A row in the columns of ``schema``; a column that the state lacks is NULL, and there is no row under another key."""
+    """A row in the columns of ``schema``: NULL where the state lacks the column; none where it has another key."""
     if table is None or table.schema.key != schema.key:
         return None
     rows = rows_by_key(table.schema, table.rows_at(keys_table(table.schema, [key])))

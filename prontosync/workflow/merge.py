@@ -64,11 +64,12 @@ def build_merge(
     version of the same branch."""
     mine = session.ancestry.only_in([head], [theirs.commit])
     other = session.ancestry.only_in([theirs.commit], [head])
-    if not other:
+    owed = _owed(session, head, theirs)
+    if not other and not owed:
         return Next(None)
     if theirs.direction == "same" and not mine:
         return Next(theirs.commit, merged=True, fast_forward=True, counts=_forward_counts(session, head, theirs.commit))
-    if theirs.direction != "same" and all(_automatic(session, commit) for commit in other):
+    if theirs.direction != "same" and not owed and all(_automatic(session, commit) for commit in other):
         return Next(None)
     result = _merged(session, head, theirs, prefer)
     parents = (Parent(head, session.repo.branch), Parent(theirs.commit, theirs.branch))
@@ -128,6 +129,15 @@ def _merged(session: Session, head: ObjectId, theirs: Theirs, prefer: str | None
         trace=lambda table, disputes: provenance.refine(table, disputes, {head, theirs.commit}),
     )
     return merge_trees(session.merge_store, session.engine, sides, rules)
+
+
+def _owed(session: Session, head: ObjectId, theirs: Theirs) -> bool:
+    """Whether a table that waited when theirs was merged has come to the live database since."""
+    tips = session.ancestry.merge_bases([head], theirs.commit)
+    here = session.commits.tree(head).tables
+    return any(
+        name in here and _takes(session, name, theirs.direction) for name in session.bases().strangers(head, tips)
+    )
 
 
 def _takes(session: Session, table: str, direction: Direction) -> bool:

@@ -35,7 +35,7 @@ class RefChange:
 
 
 def find_object(session: Session, text: str) -> ObjectName:
-    """The object whose id starts with ``text``, at least 8 hex digits. Raises BadId, AmbiguousRevision, UnknownObject."""
+    """The object whose id starts with at least 8 hex digits. Raises BadId, AmbiguousRevision, UnknownObject."""
     if not _HEX.fullmatch(text):
         raise BadId(f'"{text}" is not an object id', "write at least 8 of its hex digits")
     found = sorted((n for n in session.repo.objects.names() if n.id.startswith(text)), key=lambda n: n.id)

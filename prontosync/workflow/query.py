@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from prontosync.disk.objects import OverlayObjectStore
 from prontosync.engine.connection import Engine, quoted
 from prontosync.errors import UsageError
 from prontosync.query.chunks import csv_chunks, parquet_chunks
@@ -80,13 +81,8 @@ def asked(session: Session, query: str, at: str, attached: Mapping[str, str]) ->
 
 def _engine(session: Session, found: list[State]) -> Engine:
     """One that may read the objects of these states and nothing else."""
-    from prontosync.disk.objects import OverlayObjectStore
-
-    folders = [session.repo.inner / "objects"]
-    for state in found:
-        if isinstance(state.store, OverlayObjectStore):
-            folders.append(state.store.upper.top / "objects")
-    return Engine(folders, session.repo.tmp, memory=MEMORY)
+    live = [state.store.upper.top / "objects" for state in found if isinstance(state.store, OverlayObjectStore)]
+    return Engine([session.repo.inner / "objects", *live], session.repo.tmp, memory=MEMORY)
 
 
 def _check_names(attached: Mapping[str, str]) -> None:
@@ -98,7 +94,7 @@ def _check_names(attached: Mapping[str, str]) -> None:
 
 
 def _bare(query: str) -> str:
-    """The query so that it can stand in parentheses: a line break ends a comment, and a semicolon at its end is dropped."""
+    """The query so that it can stand in parentheses: a line break ends a comment, a semicolon at its end is dropped."""
     text = query.strip()
     while text.endswith(";"):
         text = text[:-1].rstrip()

@@ -1,4 +1,4 @@
-"""Recover: a live database that was restored from an older copy gets back the rows it lost, and keeps those it gained."""
+"""Recover: a live database restored from an older copy gets back the rows it lost, and keeps those it gained."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def recover(
     """Merge the copy with the branch, and write the result to the live database; the caller has the lock.
 
     The copy is a version of this branch that left it where the copy says it was last written to; where the branch does
-    not know that commit, the copy shares no history with it, and then nothing is deleted. No policy decides: a cell that
-    both changed since is a conflict, because what the copy holds may be in the branch already. A database that is no
-    such copy gets a plain snapshot.
+    not know that commit, the copy shares no history with it, and then nothing is deleted. No policy decides: a cell
+    that both changed since is a conflict, because what the copy holds may be in the branch already. A database that is
+    no such copy gets a plain snapshot.
     """
     for _ in range(TRIES):
         taken = _commit_copy(session, message, author)

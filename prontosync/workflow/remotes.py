@@ -9,15 +9,14 @@ from dataclasses import dataclass, field
 
 from prontosync.disk.config import RemoteConfig, located
 from prontosync.disk.refs import RefState
-from prontosync.errors import Moved, NotFound
+from prontosync.errors import Damaged, Moved, NotFound
 from prontosync.model.ids import ObjectId, object_id
 from prontosync.model.names import TAG_PREFIX, RefName
 from prontosync.model.objects import decode_record
 from prontosync.remote.connection import ConnectionOptions
-from prontosync.remote.contract import Remembered, Remote
+from prontosync.remote.contract import Remembered, Remote, Upload
 from prontosync.remote.locate import locate
 from prontosync.remote.transfer import Fetch, outgoing
-from prontosync.remote.transfer import Moved as MovedObjects
 from prontosync.workflow.session import Session
 
 DEFAULT_UPSTREAM = RefName("main")
@@ -114,14 +113,20 @@ def remotes_for_push(session: Session, names: Sequence[str]) -> list[str]:
 def fetch(link: Link, branches: Sequence[RefName] = ()) -> Transfer:
     """Bring what is new of the remote's refs; each ref here moves when everything it needs is here and verified."""
     session, started = link.session, time.monotonic()
+    session.guard_space()
     result = Transfer(link.name)
     wanted = _wanted(link, branches)
     news = link.remote.read_refs({ref: link.remembered(ref) for ref in wanted})
+    failed: Damaged | None = None
     for ref, records in sorted(news.items()):
-        if records:
+        try:
             _take(link, ref, records, result)
+        except Damaged as error:  # one store's damaged branch does not keep head office from the others'
+            failed = failed or error
     if result.refs:
         session.journal("fetch", remote=link.name, refs=sorted(result.refs))
+    if failed is not None:
+        raise failed
     return _timed(result, link, started)
 
 
@@ -135,8 +140,7 @@ def push(link: Link, branches: Sequence[RefName] = ()) -> Transfer:
     wanted = list(branches) or [session.repo.branch]
     news = link.remote.read_refs({ref: link.remembered(ref) for ref in wanted})
     for ref, records in sorted(news.items()):
-        if records:
-            _take(link, ref, records, result)
+        _take(link, ref, records, result)
     result.refs.clear()
     for ref in wanted:
         _push_ref(link, ref, result)
@@ -162,6 +166,8 @@ def _wanted(link: Link, branches: Sequence[RefName]) -> list[RefName]:
 def _take(link: Link, ref: RefName, records: list[tuple[RefState, bytes]], result: Transfer) -> None:
     """Bring what a ref's new records point to, then move the ref here, then remember the newest record."""
     session = link.session
+    if not records:
+        return
     targets = [state.target for state, _ in records if state.target]
     brought = Fetch(link.remote, session.repo.objects, ref, session.repo.branch, session.repo.tmp)
     newest = records[-1][0].target
@@ -183,27 +189,52 @@ def _push_ref(link: Link, ref: RefName, result: Transfer) -> None:
     tip = session.repo.refs.target(ref)
     known = link.remembered(ref)
     there = known.state.target if known else None
-    if tip is None or tip == there:
+    if tip is None:
         return
+    if tip == there:
+        return _track(link, ref, tip)
     if there is not None and not session.ancestry.is_ancestor(there, tip):
         raise NotForward(
             f'branch "{ref}" of remote "{link.name}" has commits that are not here', "prontosync pull, then push again"
         )
-    moved = MovedObjects()
+    _send(link, ref, tip, known, result)
+    result.refs[ref] = RefMove(there, tip)
+
+
+def _send(link: Link, ref: RefName, tip: ObjectId, known: Remembered | None, result: Transfer) -> None:
+    """Publish what the remote lacks, group by group, and move its ref after each."""
+    session, records = link.session, link.session.repo.remembered
+    there = known.state.target if known else None
+    # Another branch may have brought all of it, or a push that was cut some: then asking is cheaper than sending again.
+    asking = there is None or records.push_was_cut(link.name)
+    records.push_began(link.name)
     state = known.state if known else None
     for group in outgoing(session.repo.objects, session.commits, session.ancestry, ref, tip, there):
-        after = link.remote.advance(ref, state, group.tip, session.mover(), group.uploads)
+        uploads = _missing(link.remote, group.uploads) if asking else group.uploads
+        after = link.remote.advance(ref, state, group.tip, session.mover(), uploads)
         if after is None:
-            raise NotForward(f'branch "{ref}" of remote "{link.name}" moved meanwhile', "prontosync pull, then push again")
-        for upload in group.uploads:
-            moved.add(upload.size)
-        link.remember(ref, after.data)
+            raise NotForward(
+                f'branch "{ref}" of remote "{link.name}" moved meanwhile', "prontosync pull, then push again"
+            )
+        result.objects += len(uploads)
+        result.bytes += sum(upload.size for upload in uploads)
         state = after.state
-        if not ref.startswith(TAG_PREFIX):
-            session.advance(link.tracking(ref), group.tip)
-    result.refs[ref] = RefMove(there, tip)
-    result.objects += moved.objects
-    result.bytes += moved.bytes
+        # A record that is remembered is not read again: what follows from it is noted first.
+        _track(link, ref, group.tip)
+        link.remember(ref, after.data)
+    records.push_ended(link.name)
+
+
+def _missing(remote: Remote, uploads: Sequence[Upload]) -> list[Upload]:
+    absent = set(remote.missing([upload.name for upload in uploads]))
+    return [upload for upload in uploads if upload.name in absent]
+
+
+def _track(link: Link, ref: RefName, target: ObjectId) -> None:
+    """Let the ref here that stands for the remote's be at ``target``."""
+    tracking = link.tracking(ref)
+    if not ref.startswith(TAG_PREFIX) and link.session.repo.refs.target(tracking) != target:
+        link.session.advance(tracking, target)
 
 
 def _timed(result: Transfer, link: Link, started: float) -> Transfer:

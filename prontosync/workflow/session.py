@@ -11,11 +11,12 @@ from functools import cached_property
 from pathlib import Path
 
 from prontosync.disk.config import ConfigError, located
+from prontosync.disk.files import free_bytes
 from prontosync.disk.objects import ObjectStore, OverlayObjectStore
 from prontosync.disk.refs import Mover
 from prontosync.disk.repository import Repository, find
 from prontosync.engine.connection import Engine
-from prontosync.errors import NotFound
+from prontosync.errors import NoSpace, NotFound
 from prontosync.history.ancestry import Ancestry
 from prontosync.history.bases import Bases
 from prontosync.history.commits import Commits, Stamp
@@ -32,6 +33,10 @@ SNAPSHOT_MEMORY = "160MB"
 
 class NoSource(NotFound):
     id = "no-source"
+
+
+class TooLittleSpace(NoSpace):
+    id = "too-little-space"
 
 
 class NoHead(NotFound):
@@ -159,6 +164,18 @@ class Session:
     def journal(self, event: str, **fields: object) -> None:
         """Note what was done: plain values, no row data."""
         self.repo.journal.add({"event": event, "time": self.now(), "author": self.world.author, **fields})
+
+    def guard_space(self) -> None:
+        """Raises TooLittleSpace where less is free than ``keep_free``: the till needs its disk more than we do."""
+        store = self.repo.config.store
+        if store is None or store.keep_free is None:
+            return
+        free = free_bytes(self.repo.inner)
+        if free < store.keep_free:
+            raise TooLittleSpace(
+                f'"{self.repo.inner}" has {free:,} bytes free, and {store.keep_free:,} are to be kept',
+                "make room, or lower store.keep_free",
+            )
 
     def advance(self, branch: RefName, commit: ObjectId | None) -> None:
         """Move a branch of ours from where it is now."""

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from prontosync.disk.live import LiveNote
 from prontosync.errors import Moved, Refused
 from prontosync.history.commits import EMPTY, Tree
+from prontosync.history.diff import keys_gone
 from prontosync.model.ids import ObjectId
-from prontosync.model.objects import Changes, Parent
+from prontosync.model.objects import Changes, Parent, TableState
+from prontosync.model.schema import differences
 from prontosync.sources.contract import LeftOut, StateRow
+from prontosync.tables.reader import StoredTable
 from prontosync.workflow.live import LiveReader, LiveTree, keep_pins
 from prontosync.workflow.session import Session
 
@@ -53,6 +56,7 @@ def take_snapshot(
     Raises MassDeletion (13), RestoredCopy (15), SourceBusy (11), SourceUnfit or BadRows (18).
     """
     source = session.need_source()
+    session.guard_space()
     with source.read() as live:
         settle_pending(session, live.state_row)
         check_copy(session, live.state_row, accept_copy)
@@ -72,9 +76,10 @@ def settle_pending(session: Session, row: StateRow | None) -> None:
         return
     written = row is not None and row.repository == session.repo.id and row.commit == note.pending
     if written and row is not None:
-        if session.head() != note.pending:
+        before = session.head()
+        if before != note.pending:
             session.advance(session.repo.branch, note.pending)
-            session.journal("recover", commit=note.pending)
+            session.journal("recover", before=before, after=note.pending, branch=session.repo.branch)
         session.repo.live.write(LiveNote(note.pending, None, row.counter))
     else:
         session.repo.live.write(LiveNote(note.commit, None, note.counter))
@@ -101,9 +106,18 @@ def guard_deletes(session: Session, before: Tree, found: LiveTree, allowed: Sequ
     """Raises MassDeletion where more of a table is gone than the configuration allows."""
     for name, changes in found.changes.items():
         if name in before.tables:
-            check_deletes(session, name, changes.deleted, before.tables[name].rows, allowed)
+            deleted = _deleted(session, name, before.tables[name], found.tree.tables[name], changes)
+            check_deletes(session, name, deleted, before.tables[name].rows, allowed)
     for name in found.gone:
         check_deletes(session, name, before.tables[name].rows, before.tables[name].rows, allowed, dropped=True)
+
+
+def _deleted(session: Session, name: str, before: TableState, now: TableState, changes: Changes) -> int:
+    """How many rows are gone. Where columns changed, all rows count as changed, and their keys are looked for."""
+    old, new = (StoredTable(session.repo.objects, session.engine, name, state) for state in (before, now))
+    if before.schema == now.schema or not differences(old.schema, new.schema):
+        return changes.deleted
+    return keys_gone(old, new)
 
 
 def check_deletes(

@@ -16,7 +16,8 @@ from prontosync.disk.repository import CONFIG_NAME, INNER, Repository, create
 from prontosync.errors import NotFound, UsageError
 from prontosync.history.commits import Tree
 from prontosync.history.disputes import rows_by_key
-from prontosync.history.live_rows import encode_pins
+from prontosync.history.live_rows import decode_pins, encode_pins
+from prontosync.history.sets import is_candidate
 from prontosync.model.ids import ObjectId
 from prontosync.model.names import TAG_PREFIX, RefName, ref_name, store_name
 from prontosync.remote.connection import ConnectionOptions
@@ -206,8 +207,8 @@ def _source_state(session: Session, branch: RefName, head: ObjectId) -> str:
     source = session.need_source()
     if source.is_empty():
         restore(session, head, source)
+        _adopt(session, head)
         session.advance(branch, head)
-        _adopt(session, head, 0)
         return "restored"
     with source.read() as live:
         counter = live.state_row.counter if live.state_row else 0
@@ -217,27 +218,39 @@ def _source_state(session: Session, branch: RefName, head: ObjectId) -> str:
 def _read_state(session: Session, live: SourceState, branch: RefName, head: ObjectId, counter: int) -> str:
     with session.repo.objects.batch():
         against_head = LiveReader(session, session.repo.objects, head).read(live)
-        equal = _equal(against_head, session.commits.tree(head))
+        equal = _equal(session, against_head, session.commits.tree(head))
         if not equal:
             found = LiveReader(session, session.repo.objects, None).read(live)
             commit = session.commits.add(found.tree, (), session.stamp(), "first contact")
     if equal:
+        # A disputed row may differ from what the branch shows: what the live database holds is what it is pinned to.
+        keep_pins(session, head, against_head.pins)
+        session.repo.live.write(LiveNote(head, None, counter))
         session.advance(branch, head)
-        _adopt(session, head, counter)
         return "adopted"
-    session.advance(branch, commit)
     session.repo.live.write(LiveNote(commit, None, counter))
+    session.advance(branch, commit)
     return "differs"
 
 
-def _equal(found: LiveTree, tree: Tree) -> bool:
-    """Whether the live database holds the same tables, columns and rows as a commit; how they are declared does not matter."""
-    changed = any(found.changes.values())
+def _equal(session: Session, found: LiveTree, tree: Tree) -> bool:
+    """Whether the live database holds the same tables, columns and rows as a commit, in a disputed row one of its
+    candidates; how tables are declared does not matter."""
+    if any(found.changes.values()) or found.gone:
+        return False
     schemas = {name: state.schema for name, state in found.tree.tables.items()}
-    return not changed and not found.gone and schemas == {name: state.schema for name, state in tree.tables.items()}
+    if schemas != {name: state.schema for name, state in tree.tables.items()}:
+        return False
+    return all(_holds_candidates(session, tree, name, data) for name, data in found.pins.items())
 
 
-def _adopt(session: Session, head: ObjectId, counter: int) -> None:
+def _holds_candidates(session: Session, tree: Tree, name: str, pins: bytes) -> bool:
+    disputes = table_disputes(session, tree, name)
+    held = decode_pins(disputes.schema, pins)
+    return all(is_candidate(dispute.state, held.get(key)) for key, dispute in disputes.rows.items())
+
+
+def _adopt(session: Session, head: ObjectId) -> None:
     """The live database holds this commit as its tables show it: that is what its disputed rows are pinned to."""
     tree = session.commits.tree(head)
     pins = {}
@@ -247,4 +260,4 @@ def _adopt(session: Session, head: ObjectId, counter: int) -> None:
         rows = rows_by_key(table.schema, table.rows_at(disputes.keys_table()))
         pins[name] = encode_pins(table.schema, {key: rows.get(key) for key in disputes.rows})
     keep_pins(session, head, pins)
-    session.repo.live.write(LiveNote(head, None, counter))
+    session.repo.live.write(LiveNote(head, None, 0))

@@ -33,8 +33,8 @@ class Status:
     """``changes`` and what follows it are of the live database, and empty without one.
 
     ``other`` is the branch of the same name on the first remote that is pushed to, None where it was never seen.
-    ``waiting`` are tables that the upstream has and the live database lacks. ``trouble`` is what keeps the next run from
-    working as usual, or what it will mend, with a hint.
+    ``waiting`` are tables that the upstream has and the live database lacks. ``trouble`` is what keeps the next run
+    from working as usual, or what it will mend, with a hint.
     """
 
     branch: RefName

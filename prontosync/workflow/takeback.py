@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from prontosync.errors import NotFound, UsageError
 from prontosync.history.commits import EMPTY, Tree
@@ -13,7 +14,7 @@ from prontosync.history.row_patch import row_patch
 from prontosync.model.ids import ObjectId
 from prontosync.model.keys import parse_key
 from prontosync.model.objects import Parent
-from prontosync.model.schema import TableSchema
+from prontosync.model.schema import TableSchema, differences
 from prontosync.model.values import Row, canonical
 from prontosync.tables.reader import StoredTable
 from prontosync.tables.states import store_changes
@@ -76,14 +77,18 @@ def undo_forecast(session: Session) -> Forecast:
 
 
 def _undo_build(session: Session, message: str) -> Build:
+    # Which move was the last is known only after the snapshot: it settles what a run that was cut had written.
+    return lambda head: _build(session, head, _last_inverse(session, message), Part())
+
+
+def _last_inverse(session: Session, message: str) -> _Inverse:
     before, after = _last_move(session)
-    inverse = _Inverse(
+    return _Inverse(
         session.commits.tree(after),
         session.commits.tree(before),
         Origin(session.repo.branch, before, "", session.now()),
         message or f"undo the merge that led to {after[:12]}",
     )
-    return lambda head: _build(session, head, inverse, Part())
 
 
 def _revert_build(session: Session, commit: ObjectId, part: Part, message: str) -> Build:
@@ -128,12 +133,14 @@ def _limited(session: Session, inverse: _Inverse, part: Part) -> tuple[Tree, Tre
     store = session.cached_store
     base = StoredTable(store, session.engine, table, inverse.base.tables[table])
     theirs = StoredTable(store, session.engine, table, inverse.theirs.tables[table])
+    if differences(base.schema, theirs.schema):
+        return inverse.base, inverse.theirs  # the merge refuses it, and says what differs
     wanted = tuple(canonical(value) for value in parse_key(key, table, base.schema))
     mine, other = _row(base, base.schema, wanted), _row(theirs, base.schema, wanted)
     patch = row_patch(base.schema, [other] if other else [], [mine] if mine and not other else [])
     state = store_changes(session.engine, base, patch)
     disputes = read_disputes(base, inverse.base.conflicts.get(table))
-    before = read_disputes(theirs, inverse.theirs.conflicts.get(table))
+    before = read_disputes(theirs, inverse.theirs.conflicts.get(table)).in_columns(base.schema)
     identity = write_disputes(store, _with_one(disputes, before, wanted))
     conflicts = {name: i for name, i in inverse.base.conflicts.items() if name != table}
     limited = replace(
@@ -165,9 +172,17 @@ def _last_move(session: Session) -> tuple[ObjectId, ObjectId]:
             continue
         if entry.get("event") == "undo":
             undone += 1
-        elif entry.get("event") in _MOVES:
+        elif entry.get("event") in _MOVES or _is_recovered_move(session, entry):
             if undone:
                 undone -= 1
                 continue
             return ObjectId(entry["before"]), ObjectId(entry["after"])
     raise NothingToUndo("no merge or pull was made here that could be undone", "take back a commit: prontosync revert")
+
+
+def _is_recovered_move(session: Session, entry: Mapping[str, Any]) -> bool:
+    """Whether a run that was cut had merged, and the next one moved the branch: then it is no child of the head before."""
+    if entry.get("event") != "recover" or not entry.get("before"):
+        return False
+    parents = session.commits.read(ObjectId(entry["after"])).parents
+    return [parent.commit for parent in parents] != [entry["before"]]

@@ -56,7 +56,7 @@ def test_completion_scripts(shell: str, capsys: pytest.CaptureFixture[str]) -> N
 def test_bash_completes_commands() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "prontosync"],
-        env={"_PRONTOSYNC_COMPLETE": "bash_complete", "COMP_WORDS": "prontosync ver", "COMP_CWORD": "1"},
+        env={"_PRONTOSYNC_COMPLETE": "bash_complete", "COMP_WORDS": "prontosync vers", "COMP_CWORD": "1"},
         capture_output=True,
         text=True,
         check=False,

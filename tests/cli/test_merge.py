@@ -94,10 +94,14 @@ def test_merge_writes_what_is_decided_and_keeps_the_rest(crossed: Chain) -> None
     assert again["commit"] == answer["commit"]
 
 
-@pytest.mark.parametrize(("side", "phone"), [("ours", "phone 007"), ("theirs", "phone 012"), ("stores/007", "phone 007")])
+@pytest.mark.parametrize(
+    ("side", "phone"), [("ours", "phone 007"), ("theirs", "phone 012"), ("stores/007", "phone 007")]
+)
 def test_prefer_decides_for_a_side(chain: Chain, side: str, phone: str) -> None:
     for store in ("012", "007"):
-        chain.sql(f"store-{store}", "UPDATE customer SET phone = ? WHERE customer_id = ?", (f"phone {store}", SHARED_KEY))
+        chain.sql(
+            f"store-{store}", "UPDATE customer SET phone = ? WHERE customer_id = ?", (f"phone {store}", SHARED_KEY)
+        )
     chain.sync("store-012")
     chain.sync("office")
     assert chain.run("store-007", "fetch").returncode == 0
@@ -370,7 +374,12 @@ def test_undo_without_anything_to_undo(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("words", "code"),
-    [(("merge",), 2), (("merge", "nothing"), 17), (("merge", "office/main", "--prefer", "x"), 2), (("conflicts", "x"), 17)],
+    [
+        (("merge",), 2),
+        (("merge", "nothing"), 17),
+        (("merge", "office/main", "--prefer", "x"), 2),
+        (("conflicts", "x"), 17),
+    ],
 )
 def test_merge_with_wrong_words(chain: Chain, words: tuple[str, ...], code: int) -> None:
     done = chain.run("store-012", *words)
@@ -380,7 +389,11 @@ def test_merge_with_wrong_words(chain: Chain, words: tuple[str, ...], code: int)
 
 def test_foreign_text_never_reaches_the_terminal(chain: Chain) -> None:
     for store in ("012", "007"):
-        chain.sql(f"store-{store}", "UPDATE customer SET phone = ? WHERE customer_id = ?", (f"\x1b[31m{store}\u202e", SHARED_KEY))
+        chain.sql(
+            f"store-{store}",
+            "UPDATE customer SET phone = ? WHERE customer_id = ?",
+            (f"\x1b[31m{store}\u202e", SHARED_KEY),
+        )
         chain.sync(f"store-{store}")
     chain.sync("office")
     assert chain.run("store-012", "fetch").returncode == 0

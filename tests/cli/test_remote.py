@@ -30,7 +30,13 @@ def test_a_folder_is_added_listed_checked_and_removed(chain: Chain, spare: Path)
     done = chain.run("store-012", "remote", "add", "spare", "../spare", "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    assert answer == {"remote": "spare", "url": str(chain.top / "store-012/../spare"), "hub": HUB, "push": True, "warnings": []}
+    assert answer == {
+        "remote": "spare",
+        "url": str(spare),
+        "hub": HUB,
+        "push": True,
+        "warnings": [],
+    }
     assert _remotes(chain)["spare"]["url"] == answer["url"]
     listed = json.loads(chain.run("store-012", "remote", "list", "--json").stdout)
     assert [one["remote"] for one in listed] == ["hub", "office", "spare"]

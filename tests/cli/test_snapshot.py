@@ -33,7 +33,10 @@ def test_a_snapshot_tells_what_changed(store: Store) -> None:
 
 def test_a_mass_deletion_is_refused_until_it_is_meant(tmp_path: Path) -> None:
     store = store_of(tmp_path, SALE)
-    store.till("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300) INSERT INTO sale SELECT i, 1 FROM n")
+    store.till(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)"
+        " INSERT INTO sale SELECT i, 1 FROM n"
+    )
     store.run("snapshot")
     store.till("DELETE FROM sale WHERE id > 100")
     error = store.fails("snapshot", exit=13)

@@ -70,19 +70,19 @@ def _customer(chain: Chain, key: str) -> list[tuple[Any, ...]]:
     return chain.sql(STORE, "SELECT name, phone, email FROM customer WHERE customer_id = ?", (key,))
 
 
-CASES = {
-    "another cell of a row": (
-        "UPDATE customer SET email = 'till' WHERE customer_id = 'C007-00002'", OTHER, [("office", "till")], 0
-    ),
-    "the same cell": ("UPDATE customer SET phone = 'till' WHERE customer_id = 'C007-00002'", OTHER, [("till", "c2@example.com")], 1),
-    "the row is deleted": ("DELETE FROM customer WHERE customer_id = 'C007-00002'", OTHER, [], 1),
-    "the row that goes is changed": ("UPDATE customer SET phone = 'till' WHERE customer_id = 'C012-00099'", GONE, [("till", None)], 1),
-    "the row that goes is deleted": ("DELETE FROM customer WHERE customer_id = 'C012-00099'", GONE, [], 0),
-    "the row that comes is there": (
-        "INSERT INTO customer VALUES ('C-NEW', 'Till', '2', NULL, NULL, 1)", "C-NEW", [("2", None)], 1
-    ),
-    "an unrelated row": ("INSERT INTO customer VALUES ('C-TILL', 'Till', '2', NULL, NULL, 1)", "C-TILL", [("2", None)], 0),
-}  # fmt: skip
+CHANGE = "UPDATE customer SET {} = 'till' WHERE customer_id = '{}'"
+DELETE = "DELETE FROM customer WHERE customer_id = '{}'"
+ADD = "INSERT INTO customer VALUES ('{}', 'Till', '2', NULL, NULL, 1)"
+CASES: dict[str, tuple[str, str, list[tuple[Any, ...]], int]] = {
+    "another cell of a row": (CHANGE.format("email", OTHER), OTHER, [("office", "till")], 0),
+    "the same cell": (CHANGE.format("phone", OTHER), OTHER, [("till", "c2@example.com")], 1),
+    "the row is deleted": (DELETE.format(OTHER), OTHER, [], 1),
+    "the row that goes is changed": (CHANGE.format("phone", GONE), GONE, [("till", None)], 1),
+    "the row that goes is deleted": (DELETE.format(GONE), GONE, [], 0),
+    "the row that comes is there": (ADD.format("C-NEW"), "C-NEW", [("2", None)], 1),
+    "an unrelated row": (ADD.format("C-TILL"), "C-TILL", [("2", None)], 0),
+}
+"""What the till does, the row to look at, its phone and email afterwards, and how many conflicts there are."""
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -6,7 +6,6 @@ Each sells its own half of the products, and now and then a pair of the other ha
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,8 @@ import random, select
 dice = random.Random(sys.argv[1])
 half = int(%s)
 till.execute("PRAGMA foreign_keys = ON")
-halves = [[row[0] for row in till.execute("SELECT product_id FROM product WHERE product_id %% 2 = ?", (n,))] for n in (0, 1)]
+query = "SELECT product_id FROM product WHERE product_id %% 2 = ?"
+halves = [[row[0] for row in till.execute(query, (n,))] for n in (0, 1)]
 ready()
 sold = 0
 while not select.select([sys.stdin], [], [], 0)[0]:
@@ -52,7 +52,7 @@ print(sold, flush=True)
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Iterator[Path]:
+def places(tmp_path: Path) -> Path:
     """Two stores that sell from one stock room, and head office, which has no database."""
     for store, mode in STORES.items():
         folder = tmp_path / store
@@ -66,7 +66,7 @@ def places(tmp_path: Path) -> Iterator[Path]:
     _configure(repo.config_path, {"hub": "../hub-office", **{f"s{store}": f"../hub-{store}" for store in STORES}}, None)
     for hub in ("office", *STORES):
         FolderRemote(tmp_path / f"hub-{hub}").create("00000000-0000-4000-8000-000000000000")
-    yield tmp_path
+    return tmp_path
 
 
 def test_stock_and_tickets_add_up(places: Path) -> None:
@@ -93,9 +93,7 @@ def test_stock_and_tickets_add_up(places: Path) -> None:
         assert lines == [(sold[store], sold[store])]
         assert _sql(places / store, "PRAGMA integrity_check") == [("ok",)]
         assert _sql(places / store, "PRAGMA foreign_key_check") == []
-    by_product = [
-        _sql(places / store, "SELECT product_id, count(*) FROM ticket_line GROUP BY 1") for store in STORES
-    ]
+    by_product = [_sql(places / store, "SELECT product_id, count(*) FROM ticket_line GROUP BY 1") for store in STORES]
     sales: dict[int, int] = {}
     for product, number in (row for rows in by_product for row in rows):
         sales[product] = sales.get(product, 0) + number

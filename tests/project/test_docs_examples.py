@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 
 from prontosync.cli.commands import COMMANDS
+from prontosync.cli.manual import render
 from prontosync.disk.live import LiveNote
 from prontosync.model.encoding import decode, encode
 from prontosync.model.ids import object_id
@@ -25,6 +26,7 @@ from prontosync.model.schema import DatabaseDdl, Ddl, TableSchema
 from prontosync.tables.digest import TableDigester
 from tests.fixtures.format_examples import DDL, SCHEMA, build, examples_in, rows_of
 from tests.fixtures.program import BARE
+from tests.fixtures.sshd import APPEND_ONLY
 from tests.fixtures.store import Store
 from tests.project.code import PACKAGE, PROJECT, modules
 from tests.project.registry import every_command
@@ -38,6 +40,10 @@ _FENCE = re.compile(r"```.*?```", re.DOTALL)
 _INLINE = re.compile(r"`(prontosync [^`]*)`")
 _TYPED = re.compile(r"^\s*(?:\$ )?(?:sudo \S+ )?(prontosync .*)$", re.MULTILINE)
 _GLOBAL = re.compile(r"^(-C \S+|--?[a-z-]+)$")
+
+
+REFERENCE = frozenset(PROJECT / path for path in render())
+"""The pages that the manual renders; ``test_manual.py`` holds that they are there."""
 
 
 def anchors(page: Path) -> set[str]:
@@ -69,6 +75,8 @@ def test_links_lead_somewhere(page: Path) -> None:
             continue
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
+        if target in REFERENCE and not anchor:
+            continue
         if not target.exists() or (anchor and anchor not in anchors(target)):
             broken.append(link)
     assert broken == []
@@ -114,6 +122,10 @@ def test_the_architecture_names_every_file_once_and_none_that_is_gone() -> None:
     assert sorted(named) == sorted(present - {path for path in present if path.endswith("__init__.py")})
 
 
+def test_the_hubs_list_of_requests_is_the_one_that_is_tested() -> None:
+    assert f"ForceCommand {APPEND_ONLY}\n" in (DOCS / "hub.md").read_text(encoding="utf-8")
+
+
 def test_tests_that_the_guides_name_exist() -> None:
     gone = []
     for page in GUIDES:
@@ -148,8 +160,11 @@ def test_json_examples_refer_to_each_other() -> None:
     assert encode(state) == found["state"][0]
     assert commit.parents[0].commit == record.old == found["root"][1]
     assert record.new == found["commit"][1] == decode(found["live"][0], LiveNote).commit
-    assert [root.tables["product"].digest, state.digest] == [table_digest(rows_of().slice(0, 2)), table_digest(rows_of())]
-    assert DDL == decode(found["ddl"][0], Ddl)
+    assert [root.tables["product"].digest, state.digest] == [
+        table_digest(rows_of().slice(0, 2)),
+        table_digest(rows_of()),
+    ]
+    assert decode(found["ddl"][0], Ddl) == DDL
 
 
 def test_the_digest_program_gives_what_it_says_and_what_the_program_computes() -> None:
@@ -169,7 +184,7 @@ def table_digest(rows: pa.Table) -> str:
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Path:
-    """A folder for PATH: the program under test, and what stands in for ``duckdb`` and ``b3sum`` where they are missing."""
+    """A folder for PATH: the program under test, and stand-ins for ``duckdb`` and ``b3sum`` where they are missing."""
     folder = tmp_path / "bin"
     folder.mkdir()
     scripts = {
@@ -204,7 +219,8 @@ def run_block(name: str, store: Store, tools: Path) -> str:
 def test_the_audit_reads_yesterdays_rows(store: Store, tools: Path) -> None:
     lines = run_block("audit", store, tools).splitlines()
     checked = [line for line in lines if line.startswith(("good ", "BAD "))]
-    assert checked and all(line.startswith("good ") for line in checked)
+    assert checked
+    assert all(line.startswith("good ") for line in checked)
     rows = list(csv.DictReader(lines[len(checked) :]))
     store.run("export", "HEAD~1", "product", "-o", "product.csv")
     expected = list(csv.DictReader((store.top / "product.csv").read_text(encoding="utf-8").splitlines()))

@@ -6,8 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-
-ROWS = 1_500_000
+ROWS = 1_200_000
 LIMIT_MB = 400
 
 CHILD = """
@@ -17,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from prontosync.disk.objects import FolderObjectStore
 from prontosync.engine.arrow import arrow_schema
-from prontosync.engine.connection import Engine
+from prontosync.engine.connection import STREAMING_MEMORY, Engine
 from prontosync.model.schema import Column, Ddl, TableSchema
 from prontosync.tables.states import store_rows
 
@@ -37,14 +36,19 @@ def batches():
         if not ordered:
             rng.shuffle(ids)
         plain = pa.array(ids)
-        columns = [plain, pa.array(ids * 7919 % 5003), pa.array(ids % 10_000).cast(pa.decimal128(21, 2)).cast(pa.decimal128(10, 2)),
-                   pa.array(np.char.add("ticket line ", (ids % 997).astype(str))), pa.array(ids * 1_000_000).cast("timestamp[us]")]
+        columns = [
+            plain,
+            pa.array(ids * 7919 % 5003),
+            pa.array(ids % 10_000).cast(pa.decimal128(21, 2)).cast(pa.decimal128(10, 2)),
+            pa.array(np.char.add("ticket line ", (ids % 997).astype(str))),
+            pa.array(ids * 1_000_000).cast("timestamp[us]"),
+        ]
         yield pa.RecordBatch.from_arrays(columns, schema=arrow_schema(schema))
 
 began = time.monotonic()
 store = FolderObjectStore(top)
 (top / "tmp").mkdir(parents=True)
-with Engine(spill=top / "tmp") as engine, store.batch():
+with Engine(spill=top / "tmp", memory=STREAMING_MEMORY) as engine, store.batch():
     state = store_rows(store, engine, "sales", schema, Ddl("sqlite", ()), batches(), ordered)
 assert state.rows == count
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
