@@ -15,6 +15,7 @@ from prontosync.cli.escape import escape
 from prontosync.cli.graph import Graph
 from prontosync.cli.options import key_option, rev_argument, table_option
 from prontosync.cli.outcome import DIGITS, change_json
+from prontosync.cli.outcome import conflict_lines
 from prontosync.cli.world import reading
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _block(context: Context, entry: LogEntry, full: bool = False) -> list[str]:
         lines += [f"  {_counts(name, entry)}" for name in sorted(entry.tables)]
         lines += [f"  {escape(name)}: dropped" for name in entry.gone]
     if entry.conflicts:
-        lines.append(output.paint(context, f"  {entry.conflicts} open conflicts", "red"))
+        lines.append(output.paint(context, f"  {conflict_lines(entry.conflicts)[0]}", "red"))
     return lines
 
 

@@ -102,11 +102,37 @@ def remote_remove(context: Context, name: str) -> None:
 
     with changing(context) as session:
         remove_remote(session.repo.config_path, name)
+        session.repo.remembered.forget(name)
         session.journal("remote-remove", remote=name)
     if context.json:
         output.emit_json({"removed": name})
     else:
         output.note(context, f'remote "{name}" removed')
+
+
+@command(
+    "accept-rollback",
+    summary="accept a hub that was restored from a backup",
+    within=remote,
+    examples=("prontosync remote accept-rollback hub",),
+    exits=(10, 11, 17),
+)
+@click.argument("name", metavar="NAME", help="The remote's name.")
+def remote_accept_rollback(context: Context, name: str) -> None:
+    """Forget what was last seen of the refs of NAME, because its hub was restored from a backup on purpose.
+
+    A hub whose refs are older than what was seen is refused (14): it may have been tampered with. After this, the next
+    fetch takes them as they are, and the next push sends again what the hub lost.
+    """
+    from prontosync.workflow.probing import accept_rollback
+
+    with changing(context) as session:
+        accept_rollback(session, name)
+    if context.json:
+        output.emit_json({"accepted": name})
+    else:
+        output.note(context, f'what remote "{name}" holds is taken as it is')
+        output.hint(context, f"prontosync fetch {name}, then prontosync push {name}")
 
 
 @command(

@@ -14,6 +14,7 @@ from prontosync.cli.grid import grid
 from prontosync.cli.outcome import DIGITS, changes_json
 from prontosync.cli.snapshot import tell_held
 from prontosync.cli.start import left_out_json, tell_left_out
+from prontosync.cli.outcome import conflict_lines
 from prontosync.cli.world import changing, reading
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _lines(context: Context, found: Status) -> list[str]:
         )
     lines += _live_lines(found)
     if found.conflicts:
-        lines.append(output.paint(context, f"{found.conflicts} open conflicts", "red"))
+        lines.append(output.paint(context, conflict_lines(found.conflicts)[0], "red"))
     return lines
 
 

@@ -46,10 +46,15 @@ def fetch(context: Context, remote: str | None, repair: bool) -> None:
     report_exchange(context, result, "nothing new", mended)
 
 
-@command("push", examples=("prontosync push", "prontosync push hub stores/012"), exits=(10, *FAILURES))
+@command(
+    "push",
+    examples=("prontosync push", "prontosync push hub stores/012", "prontosync push --repair"),
+    exits=(10, *FAILURES),
+)
 @click.argument("remote", metavar="[REMOTE]", required=False, help="A remote's name. Default: all but push = false.")
 @click.argument("branches", metavar="[BRANCH]...", nargs=-1, help="Branches or tags. Default: the current branch.")
-def push(context: Context, remote: str | None, branches: tuple[str, ...]) -> None:
+@click.option("--repair", is_flag=True, help="First send again every object of the branch that the remote lost.")
+def push(context: Context, remote: str | None, branches: tuple[str, ...], repair: bool) -> None:
     """Send what a remote lacks of a branch, oldest commit first.
 
     The remote's branch moves after everything it needs has arrived, so a push that was cut has lost nothing and goes on
@@ -59,8 +64,18 @@ def push(context: Context, remote: str | None, branches: tuple[str, ...]) -> Non
     from prontosync.workflow.exchange import push_all
 
     with changing(context) as session:
+        sent = _resend(session, [remote] if remote else [], branches) if repair else None
         result = push_all(session, [remote] if remote else [], branches)
-    report_exchange(context, result, "nothing to push")
+    report_exchange(context, result, "nothing to push", sent)
+
+
+def _resend(session: Session, remotes: Sequence[str], branches: Sequence[str]) -> list[str]:
+    """The ids of the objects that were sent again."""
+    from prontosync.model.names import ref_name
+    from prontosync.workflow.remotes import remotes_for_push
+    from prontosync.workflow.repair import resend
+
+    return list(resend(session, remotes_for_push(session, remotes), [ref_name(name) for name in branches]))
 
 
 def _repair(session: Session, remotes: Sequence[str]) -> list[str]:

@@ -47,7 +47,7 @@ class Download:
             self.discard()
             raise RemoteDamaged(
                 f'object {self.name.id} on "{self.url}" is damaged ({received} bytes)',
-                "a machine that has it can publish it again once the damaged file is removed from the hub",
+                "remove that file on the hub; then, on a machine that has it: prontosync push --repair",
             )
         with _local(self.path):
             self._file.flush()

@@ -175,5 +175,5 @@ def _gap(name: RefName, missing: int, there: int) -> BrokenChain:
 def _rolled_back(search: _Search, what: str) -> RolledBack:
     return RolledBack(
         f'ref "{search.name}" of the remote {what}: generation {search.base} was seen here before',
-        "if the hub was restored from a backup on purpose: prontosync remote accept-rollback",
+        "if the hub was restored from a backup on purpose: prontosync remote accept-rollback NAME",
     )

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from prontosync.engine.arrow import arrow_schema
 from prontosync.engine.connection import Engine, quoted
-from prontosync.errors import Unfit
+from prontosync.errors import ProntoError, Unfit
 from prontosync.model.keys import key_to_text
 from prontosync.model.schema import TableSchema
 from prontosync.model.values import Row, orderable_row
@@ -22,6 +22,12 @@ class BadRows(Unfit):
     """NULL or duplicate keys; the message names table and row."""
 
     id = "bad-rows"
+
+
+class OutOfOrder(ProntoError):
+    """Rows that a source said were in key order and are not: a bug, not to be stored."""
+
+    id = "out-of-order"
 
 
 def key_at(rows: pa.RecordBatch | pa.Table, schema: TableSchema, index: int) -> Row:
@@ -98,15 +104,29 @@ def as_rows(batch: pa.RecordBatch, arrow: pa.Schema) -> pa.RecordBatch:
 
 
 def checked(batches: Iterable[pa.RecordBatch], table: str, schema: TableSchema) -> Iterator[pa.RecordBatch]:
-    """The same batches, which are in key order; raises BadRows at a NULL or duplicate key."""
+    """The same batches. Raises BadRows at a NULL or duplicate key, and OutOfOrder where they are not in key order."""
     last: pa.RecordBatch | None = None
     for batch in batches:
         if not batch.num_rows:
             continue
         _refuse_nulls(batch, table, schema)
-        _refuse_twins(batch if last is None else _glued(last, batch), table, schema)
+        _refuse_stumbles(batch if last is None else _glued(last, batch), table, schema)
         last = batch.slice(batch.num_rows - 1)
         yield batch
+
+
+def stumble(rows: pa.RecordBatch | pa.Table, schema: TableSchema) -> int | None:
+    """The index of the first row whose key is not below the next one's; None where all climb. No key is null."""
+    if rows.num_rows < 2:
+        return None
+    climbing = None
+    for name in reversed(schema.key):
+        column = rows.column(name)
+        before, after = column.slice(0, rows.num_rows - 1), column.slice(1)
+        below = _below(before, after)
+        climbing = below if climbing is None else pc.or_(below, pc.and_(_equal(before, after), climbing))
+    index: int = pc.index(climbing, False).as_py()
+    return index if index >= 0 else None
 
 
 def _glued(last: pa.RecordBatch, batch: pa.RecordBatch) -> pa.Table:
@@ -125,21 +145,26 @@ def _refuse_nulls(batch: pa.RecordBatch, table: str, schema: TableSchema) -> Non
             )
 
 
-def _refuse_twins(rows: pa.RecordBatch | pa.Table, table: str, schema: TableSchema) -> None:
-    if rows.num_rows < 2:
+def _refuse_stumbles(rows: pa.RecordBatch | pa.Table, table: str, schema: TableSchema) -> None:
+    index = stumble(rows, schema)
+    if index is None:
         return
-    same = None
-    for name in schema.key:
-        column = rows.column(name)
-        equal = _equal(column.slice(0, rows.num_rows - 1), column.slice(1))
-        same = equal if same is None else pc.and_(same, equal)
-    index = pc.index(same, True).as_py()
-    if index >= 0:
-        key = key_to_text(key_at(rows, schema, index), schema)
-        raise BadRows(
-            f'table "{table}" has two rows with the key ({key})',
-            f'configure a key that tells them apart: key = [...] under [table."{table}"]',
+    key, following = key_at(rows, schema, index), key_at(rows, schema, index + 1)
+    if orderable_row(key) != orderable_row(following):
+        raise OutOfOrder(
+            f'table "{table}": the row ({key_to_text(following, schema)}) came after ({key_to_text(key, schema)})'
         )
+    raise BadRows(
+        f'table "{table}" has two rows with the key ({key_to_text(key, schema)})',
+        f'configure a key that tells them apart: key = [...] under [table."{table}"]',
+    )
+
+
+def _below(before: pa.ChunkedArray, after: pa.ChunkedArray) -> pa.ChunkedArray:
+    below = pc.less(before, after)
+    if not pa.types.is_floating(before.type):
+        return below
+    return pc.or_(below, pc.and_(pc.invert(pc.is_nan(before)), pc.is_nan(after)))
 
 
 def _equal(before: pa.ChunkedArray, after: pa.ChunkedArray) -> pa.ChunkedArray:

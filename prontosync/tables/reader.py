@@ -18,7 +18,7 @@ from prontosync.model.schema import Ddl, TableSchema, check_schema
 from prontosync.tables import parquet
 from prontosync.tables.digest import TableDigester
 from prontosync.tables.layout import Segment, read_checkpoint
-from prontosync.tables.order import as_rows, order_by, position
+from prontosync.tables.order import as_rows, order_by, position, stumble
 
 _SEQUENCE = "_ps_sequence"
 
@@ -175,17 +175,21 @@ def read_patch(store: ObjectStore, schema: TableSchema, identity: ObjectId) -> p
 
 
 def newest_changes(engine: Engine, schema: TableSchema, patches: Sequence[pa.Table]) -> pa.Table:
-    """Of several patches, later ones winning, the one change of each key, in key order."""
+    """Of several patches, later ones winning, the one change of each key, in key order. Raises MalformedObject where
+    one patch has two."""
     numbered = [
         patch.append_column(_SEQUENCE, pa.array([number] * patch.num_rows, pa.int32()))
         for number, patch in enumerate(patches)
     ]
-    keys = ", ".join(quoted(name) for name in schema.key)
-    columns = ", ".join(quoted(name) for name in [*schema.names, CHANGE])
+    columns = ", ".join(f"a.{quoted(name)}" for name in [*schema.names, CHANGE])
+    # Not a window function: DuckDB makes an aggregate of "the first row of each key", which turns -0.0 into 0.0.
     result = engine.table(
-        f"SELECT {columns} FROM _ps_all QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {_SEQUENCE} DESC) = 1 "
-        f"ORDER BY {order_by(schema)}",
+        f"SELECT {columns} FROM _ps_all a ANTI JOIN _ps_all b ON {key_join(schema, 'a', 'b')} "
+        f"AND a.{_SEQUENCE} < b.{_SEQUENCE} ORDER BY {order_by(schema, 'a.')}",
         _ps_all=pa.concat_tables(numbered),
     )
     arrow = patch_schema(schema)
-    return pa.Table.from_batches([as_rows(b, arrow) for b in result.to_batches()], schema=arrow)
+    newest = pa.Table.from_batches([as_rows(b, arrow) for b in result.to_batches()], schema=arrow)
+    if stumble(newest, schema) is not None:
+        raise MalformedObject("a patch with two changes of one row")
+    return newest

@@ -8,7 +8,7 @@ from pathlib import Path
 from prontosync.disk.config import RemoteConfig
 from prontosync.disk.config_edit import RemoteExists, add_remote
 from prontosync.model.names import simple_name
-from prontosync.workflow.remotes import linked, open_remote
+from prontosync.workflow.remotes import UnknownRemote, linked, open_remote
 from prontosync.workflow.session import Session, World
 from prontosync.workflow.start import kept_address
 
@@ -49,6 +49,14 @@ def check(session: Session, name: str) -> Probed:
         push = link.config.push
         hub = link.remote.hub_id()
         return Probed(name, link.config.url, hub, push, tuple(link.remote.probe()) if push else ())
+
+
+def accept_rollback(session: Session, name: str) -> None:
+    """Forget what was seen of a remote's refs; the caller has the lock. Raises UnknownRemote."""
+    if name not in session.repo.config.remotes:
+        raise UnknownRemote(f'there is no remote "{name}"', "see: prontosync remote list")
+    session.repo.remembered.forget(name)
+    session.journal("accept-rollback", remote=name)
 
 
 def _kept(remote: RemoteConfig, world: World) -> RemoteConfig:

@@ -1,4 +1,4 @@
-"""Repair: get again from the remotes what is damaged or missing here."""
+"""Repair: get again from the remotes what is damaged or missing here, and send again what a remote lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from prontosync.errors import Damaged
 from prontosync.history.verify import Findings
 from prontosync.model.ids import ObjectId, ObjectName, is_object_id
+from prontosync.model.names import RefName
 from prontosync.remote.contract import Remote
+from prontosync.remote.transfer import outgoing
 from prontosync.workflow.remotes import linked
 from prontosync.workflow.session import Session
 from prontosync.workflow.verify import verify
@@ -52,6 +54,29 @@ def repair(session: Session, remotes: Sequence[str]) -> Repaired:
     if mended:
         session.journal("repair", objects=len(mended))
     return Repaired(tuple(dict.fromkeys(mended)), findings)
+
+
+def resend(session: Session, remotes: Sequence[str], branches: Sequence[RefName]) -> list[ObjectId]:
+    """Publish every object of the branches (default: the current one) that a remote lacks; the caller has the lock. Gives
+    the ids of what was sent. A damaged file on a hub must be removed there first: a published name is never written again."""
+    sent: list[ObjectId] = []
+    for name in remotes:
+        with linked(session, name) as link:
+            for ref in branches or [session.repo.branch]:
+                sent += _resend_ref(session, link.remote, ref)
+    return list(dict.fromkeys(sent))
+
+
+def _resend_ref(session: Session, remote: Remote, ref: RefName) -> list[ObjectId]:
+    tip = session.repo.refs.target(ref)
+    sent: list[ObjectId] = []
+    if tip is None:
+        return sent
+    for group in outgoing(session.repo.objects, session.commits, session.ancestry, ref, tip, None):
+        absent = set(remote.missing([upload.name for upload in group.uploads]))
+        remote.publish([upload for upload in group.uploads if upload.name in absent])
+        sent += [name.id for name in sorted(absent)]
+    return sent
 
 
 def _names(session: Session, findings: Findings) -> Iterator[ObjectName]:

@@ -130,7 +130,7 @@ def _limited(session: Session, inverse: _Inverse, part: Part) -> tuple[Tree, Tre
     table, key = part.table, part.key
     if table is None or key is None or table not in inverse.theirs.tables:
         return inverse.base, inverse.theirs
-    store = session.cached_store
+    store = session.merge_store  # theirs may be taken whole: not from a cache
     base = StoredTable(store, session.engine, table, inverse.base.tables[table])
     theirs = StoredTable(store, session.engine, table, inverse.theirs.tables[table])
     if differences(base.schema, theirs.schema):

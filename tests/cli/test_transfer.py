@@ -169,3 +169,37 @@ def test_what_cannot_be(chain: Chain, place: str, words: tuple[str, ...], code: 
     assert "Traceback" not in done.stderr
     as_json = chain.run(place, *words, "--json")
     assert json.loads(as_json.stderr)["exit"] == code
+
+
+def _hub_files(chain: Chain, hub: str) -> list[str]:
+    return sorted(path.as_posix() for path in (chain.top / hub / "objects").rglob("*") if path.is_file())
+
+
+def test_what_a_hub_lost_is_sent_again(chain: Chain) -> None:
+    before = _hub_files(chain, "hub-012")
+    lost = before[::3]
+    for path in lost:
+        chain.top.joinpath(path).unlink()
+    assert chain.run("store-012", "verify", "--remote", "hub").returncode == 14
+    assert chain.run("store-012", "push").stdout == "nothing to push\n"
+    done = chain.run("store-012", "push", "--repair", "--json")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["repaired"]) == len(lost)
+    assert _hub_files(chain, "hub-012") == before
+    assert chain.run("store-012", "verify", "--remote", "hub").returncode == 0
+
+
+def test_a_hub_restored_from_a_backup_is_refused_until_it_is_accepted(chain: Chain) -> None:
+    shutil.copytree(chain.top / "hub-012", chain.top / "backup")
+    chain.sql("store-012", CUSTOMER, ("1", SHARED_KEY))
+    assert chain.run("store-012", "sync").returncode == 0
+    shutil.rmtree(chain.top / "hub-012")
+    shutil.copytree(chain.top / "backup", chain.top / "hub-012")
+    refused = chain.run("store-012", "fetch", "hub")
+    assert refused.returncode == 14
+    assert "accept-rollback" in refused.stderr
+    assert chain.run("store-012", "remote", "accept-rollback", "hub").returncode == 0
+    assert chain.run("store-012", "fetch", "hub").returncode == 0
+    assert chain.run("store-012", "push", "hub").returncode == 0
+    assert chain.run("store-012", "verify", "--remote", "hub").returncode == 0
+    assert chain.run("store-012", "remote", "accept-rollback", "nowhere").returncode == 17

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from prontosync.engine.arrow import arrow_schema
 from prontosync.errors import Busy
 from prontosync.model.schema import Column, TableSchema
-from prontosync.tables.order import BadRows
+from prontosync.tables.order import BadRows, OutOfOrder, stumble
 from prontosync.tables.states import store_rows
 from tests.fixtures.rows import DDL, TYPES, Keeper, as_table, random_rows, same_values, shuffled
 
@@ -83,3 +84,30 @@ def test_every_type_can_be_a_key(keeper: Keeper, logical: str) -> None:
     schema = TableSchema((Column("v", "text"), Column("k", logical), Column("n", "int64")), ("k", "n"))
     rows = random_rows(schema, 60, seed=11)
     assert same_values(keeper.keep(schema, shuffled(rows, 1), ordered=False).rows(), rows)
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        [[(2, "x", 0), (1, "x", 0)]],
+        [[(1, "y", 0), (1, "x", 0)]],
+        [[(1, "x", 0)], [(2, "b", 0)], [(2, "B", 0)]],
+        [[(1, "x", 0), (3, "x", 0)], [(2, "z", 0)]],
+    ],
+)
+def test_a_broken_promise_of_order_is_never_stored(keeper: Keeper, batches: list[list[tuple[Any, ...]]]) -> None:
+    with pytest.raises(OutOfOrder, match="came after"):
+        keep(keeper, PAIR, batches, ordered=True)
+    keep(keeper, PAIR, batches, ordered=False)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_order_is_that_of_the_engine(seed: int) -> None:
+    rng = random.Random(seed)
+    schema = TableSchema(tuple(Column(f"k{n}", rng.choice(TYPES)) for n in range(3)), ("k0", "k1", "k2"))
+    rows = random_rows(schema, 40, seed)
+    assert stumble(rows, schema) is None
+    if rows.num_rows > 1:
+        swapped = pa.concat_tables([rows.slice(1, 1), rows.slice(0, 1), rows.slice(2)])
+        assert stumble(swapped, schema) == 0
+        assert stumble(pa.concat_tables([rows.slice(0, 1), rows]), schema) == 0
