@@ -14,8 +14,7 @@ from prontosync.cli.context import Context
 from prontosync.cli.escape import escape
 from prontosync.cli.graph import Graph
 from prontosync.cli.options import key_option, rev_argument, table_option
-from prontosync.cli.outcome import DIGITS, change_json
-from prontosync.cli.outcome import conflict_lines
+from prontosync.cli.outcome import DIGITS, change_json, conflict_lines
 from prontosync.cli.world import reading
 
 if TYPE_CHECKING:

@@ -11,10 +11,9 @@ from prontosync.cli.command import command
 from prontosync.cli.context import Context
 from prontosync.cli.escape import escape
 from prontosync.cli.grid import grid
-from prontosync.cli.outcome import DIGITS, changes_json
+from prontosync.cli.outcome import DIGITS, changes_json, conflict_lines
 from prontosync.cli.snapshot import tell_held
 from prontosync.cli.start import left_out_json, tell_left_out
-from prontosync.cli.outcome import conflict_lines
 from prontosync.cli.world import changing, reading
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""``live.json``: which commit the live database holds, which one is being written to it, and how often that was done."""
+"""``live.json``: which commit the live database holds, which one is being written to it, and how often so far."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from prontosync.model.ids import ObjectId
 
 
 class LiveNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``commit`` is what the live database held when last looked at; ``pending`` is being written; ``counter`` grows by one
-    with every apply and stands in the live database too."""
+    """``commit`` is what the live database held when last looked at; ``pending`` is being written; ``counter`` grows
+    by one with every apply and stands in the live database too."""
 
     commit: ObjectId | None = None
     pending: ObjectId | None = None

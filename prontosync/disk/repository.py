@@ -94,7 +94,9 @@ def find(start: Path) -> Repository:
     for folder in (start, *start.absolute().parents):
         if (folder / INNER / "format.json").is_file():
             return Repository(folder.absolute())
-    raise NoRepository(f'no repository in "{start}" or above it', "make one here: prontosync init, or go to one with -C DIR")
+    raise NoRepository(
+        f'no repository in "{start}" or above it', "make one here: prontosync init, or go to one with -C DIR"
+    )
 
 
 def create(top: Path, config: str, branch: RefName) -> Repository:

@@ -1,7 +1,7 @@
 """Who descends from whom. Walks stay near the tips: every commit has a depth, kept in a local cache.
 
-A parent that is not the first, and not here, is a *boundary*: a fetch of one branch does not bring the commits of the others
-that were merged into it (``docs/format.md``, Commits).
+A parent that is not the first, and not here, is a *boundary*: a fetch of one branch does not bring the commits of the
+others that were merged into it (``docs/format.md``, Commits).
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Ancestry:
         return sorted(found, key=lambda c: (self.depth(c), c))
 
     def line_since(self, tip: ObjectId, older: Sequence[ObjectId]) -> list[ObjectId]:
-        """The first-parent line from ``tip`` down to where nothing can descend from ``older`` any more, newest first."""
+        """The first-parent line from ``tip`` down to where nothing can descend from ``older``, newest first."""
         least = min((self.depth(commit) for commit in older), default=0)
         return list(itertools.takewhile(lambda commit: self.depth(commit) >= least, self.first_parents(tip)))
 
@@ -107,7 +107,8 @@ class Ancestry:
         return any(self.is_ancestor(one, other) for other in others for one in older)
 
     def _paint(self, ours: Sequence[ObjectId], theirs: Sequence[ObjectId]) -> dict[ObjectId, int]:
-        """Flags of what is reached from both sides, deepest commits first, until only common ancestors' ancestors are left.
+        """Flags of what is reached from both sides, deepest commits first, until only common ancestors' ancestors are
+        left.
 
         Every descendant of a commit is deeper, hence visited before it; so its flags are final when it is visited.
         """
@@ -148,7 +149,7 @@ class Ancestry:
         return flags
 
     def _forget(self) -> None:
-        """Measure afresh: the cache was kept by a run that did not see what a fetch brought meanwhile, or is damaged."""
+        """Measure afresh: the cache was kept by a run that did not see what a fetch brought, or is damaged."""
         self._depths.clear()
         self._boundaries.clear()
         self._stored = 0

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from prontosync.history.commits import Commits
 from prontosync.model.ids import ObjectId, ObjectName
-from prontosync.model.objects import Commit, TableState
+from prontosync.model.objects import Commit, Parent, TableState
 from prontosync.tables.layout import read_checkpoint
 from prontosync.tables.reader import read_schema
 
@@ -41,7 +41,9 @@ def segments_of(commits: Commits, table: str, state: TableState) -> Iterator[tup
         yield segment.name, segment.size
 
 
-def commit_objects(commits: Commits, commit: ObjectId, known: set[ObjectName]) -> Iterator[tuple[ObjectName, int | None]]:
+def commit_objects(
+    commits: Commits, commit: ObjectId, known: set[ObjectName]
+) -> Iterator[tuple[ObjectName, int | None]]:
     """Every object of the tables that a commit lists and of its conflicts, the commit last; those in ``known`` are left
     out and those given are added to it. Sizes where a checkpoint tells them."""
     content = commits.read(commit)
@@ -64,14 +66,11 @@ def tree_objects(commits: Commits, commit: ObjectId) -> set[ObjectName]:
     return known
 
 
-def followed(commits: Commits, branch: str) -> Callable[[ObjectId], Iterable[ObjectId]]:
-    """The parents that travel with a branch: the first, and others that are of the same branch."""
-
-    def parents(commit: ObjectId) -> list[ObjectId]:
-        every = commits.read(commit).parents
-        return [p.commit for i, p in enumerate(every) if i == 0 or p.branch == branch]
-
-    return parents
+def travelling(commit: Commit, branch: str | None = None) -> list[Parent]:
+    """The parents that come and go with a commit: the first, and others of the branch that it was made on, or of
+    ``branch``. All others are boundaries: they may be absent."""
+    own = {branch, *(parent.branch for parent in commit.parents[:1])}
+    return [parent for number, parent in enumerate(commit.parents) if number == 0 or parent.branch in own]
 
 
 def _fresh(

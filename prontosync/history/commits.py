@@ -79,7 +79,10 @@ class Commits:
         before = self.tree(parents[0].commit).tables if parents else {}
         full = not parents or len(parents) > 1 or self._since_full(parents[0].commit) + 1 >= FULL_EVERY
         own = {name: state for name, state in tree.tables.items() if full or not _same_state(before.get(name), state)}
-        listed = {name: without_changes(state) if _same_state(before.get(name), state) else state for name, state in own.items()}
+        listed = {
+            name: without_changes(state) if _same_state(before.get(name), state) else state
+            for name, state in own.items()
+        }
         commit = Commit(
             parents=parents,
             tables=dict(sorted(listed.items())),

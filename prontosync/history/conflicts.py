@@ -1,4 +1,5 @@
-"""Open conflicts as people see them: one for each disputed cell or row, with its candidates by the branch they came from."""
+"""Open conflicts as people see them: one for each disputed cell or row, with its candidates by the branch they came
+from."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ class Choice:
 
 @dataclass(frozen=True)
 class Conflict:
-    """A disputed cell (``column``) or row (None). ``id`` is the same wherever the conflict travels. ``row`` is the shown row."""
+    """A disputed cell (``column``) or row (None). ``id`` is the same wherever the conflict travels. ``row`` is the
+    shown row."""
 
     id: str
     table: str

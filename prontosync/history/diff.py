@@ -50,7 +50,13 @@ class TreeDiff:
     """The differences between two states; rows are read when asked for."""
 
     def __init__(
-        self, engine: Engine, old_store: ObjectStore, old: Tree, new_store: ObjectStore, new: Tree, tables: Sequence[str] = ()
+        self,
+        engine: Engine,
+        old_store: ObjectStore,
+        old: Tree,
+        new_store: ObjectStore,
+        new: Tree,
+        tables: Sequence[str] = (),
     ) -> None:
         self.engine, self.old_store, self.new_store, self.old, self.new = engine, old_store, new_store, old, new
         self._only = tuple(tables)
@@ -113,7 +119,8 @@ class TreeDiff:
             return compare(self.engine, new.schema, new.arrow.empty_table(), new.rows())
         if new is None and old is not None:
             return compare(self.engine, old.schema, old.rows(), old.arrow.empty_table())
-        assert old is not None and new is not None
+        assert old is not None
+        assert new is not None
         if differences(old.schema, new.schema):
             return self._delta_across_schemas(old, new)
         return changes_between(old, new)
@@ -133,7 +140,9 @@ class TreeDiff:
                 columns.append(quoted(column.name))
             else:
                 columns.append(f"CAST({quoted(column.name)} AS VARCHAR) AS {quoted(column.name)}")
-        result = self.engine.table(f"SELECT {', '.join(columns)} FROM _ps_t", _ps_t=table.rows() if rows is None else rows)
+        result = self.engine.table(
+            f"SELECT {', '.join(columns)} FROM _ps_t", _ps_t=table.rows() if rows is None else rows
+        )
         arrow = arrow_schema(schema)
         return pa.Table.from_batches([as_rows(b, arrow) for b in result.to_batches()], schema=arrow)
 
@@ -143,8 +152,8 @@ class TreeDiff:
 
 
 def keys_gone(old: StoredTable, new: StoredTable) -> int:
-    """How many keys of ``old`` are not in ``new``, whose other columns may differ, in bounded memory. Where the key itself
-    is another: by how much the table shrank."""
+    """How many keys of ``old`` are not in ``new``, whose other columns may differ, in bounded memory. Where the key
+    itself is another: by how much the table shrank."""
     if old.schema.key_types != new.schema.key_types:
         return max(0, old.state.rows - new.state.rows)
     keys = (pa.Table.from_batches([batch]).select(old.schema.key) for batch in old.batches())
@@ -154,7 +163,7 @@ def keys_gone(old: StoredTable, new: StoredTable) -> int:
 def _united(old: TableSchema, new: TableSchema) -> TableSchema:
     """The columns of both. The key is that of both together: rows of either side are told apart by it."""
     types = {column.name: column.type for column in old.columns}
-    columns = [
-        Column(c.name, c.type if types.get(c.name, c.type) == c.type else "text") for c in new.columns
-    ] + [c for c in old.columns if c.name not in new.names]
+    columns = [Column(c.name, c.type if types.get(c.name, c.type) == c.type else "text") for c in new.columns] + [
+        c for c in old.columns if c.name not in new.names
+    ]
     return TableSchema(tuple(columns), tuple(dict.fromkeys(new.key + old.key)))

@@ -1,7 +1,8 @@
 """Open conflicts of a table, as data: for each disputed key its candidates, and where each came from.
 
-Stored one Parquet a table, a row a candidate: the table's columns, ``_ps_column`` (null for a whole row), ``_ps_present``,
-``_ps_from``, ``_ps_commit``, ``_ps_kind``, ``_ps_since``. Two sets are equal by their values, whatever the last four say.
+Stored one Parquet a table, a row a candidate: the table's columns, ``_ps_column`` (null for a whole row),
+``_ps_present``, ``_ps_from``, ``_ps_commit``, ``_ps_kind``, ``_ps_since``. Two sets are equal by their values,
+whatever the last four say.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ Key = Row
 
 
 class Origin(NamedTuple):
-    """Where a candidate came from: the branch and the commit it was first seen in, the kind of conflict, and since when."""
+    """Where a candidate came from: the branch and the commit it was first seen in, the kind of conflict, and since
+    when."""
 
     branch: str
     commit: str
@@ -38,7 +40,8 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True)
 class Candidate:
-    """One candidate of a disputed row: of one ``column``, or of the whole row (``column`` None, ``value`` a row or None)."""
+    """One candidate of a disputed row: of one ``column``, or of the whole row (``column`` None, ``value`` a row or
+    None)."""
 
     column: str | None
     value: Value | Row | None

@@ -1,8 +1,8 @@
 """Between the branch and the live database: pins, what a snapshot records, what an apply writes.
 
-The branch's head equals what the live database holds, but for the disputed rows of its open conflicts: there the database
-keeps the till's own row, and *pins* record it. A snapshot compares a disputed row with its pin; an apply leaves disputed
-cells as the till has them.
+The branch's head equals what the live database holds, but for the disputed rows of its open conflicts: there the
+database keeps the till's own row, and *pins* record it. A snapshot compares a disputed row with its pin; an apply
+leaves disputed cells as the till has them.
 """
 
 from __future__ import annotations
@@ -52,10 +52,11 @@ def decode_pins(schema: TableSchema, data: bytes) -> Pins:
 
 
 class DisputedRows:
-    """The disputed rows of one table during a snapshot: taken out of the live rows, and put back as the table shows them.
+    """The disputed rows of one table during a snapshot: taken out of the live rows, and put back as the table shows
+    them.
 
-    ``pins`` None: it was never noted what the live database held, so what it holds now counts as that. ``schema`` is the
-    live one; a column that it lacks or has with another type is in dispute no more. Raises KeyChanged.
+    ``pins`` None: it was never noted what the live database held, so what it holds now counts as that. ``schema`` is
+    the live one; a column that it lacks or has with another type is in dispute no more. Raises KeyChanged.
     """
 
     def __init__(
@@ -69,8 +70,8 @@ class DisputedRows:
         self.pins: dict[Key, Row | None] = {}
 
     def rows(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The live rows with the disputed ones replaced, no longer in any order. Afterwards ``disputes`` and ``pins`` are
-        those of the snapshot."""
+        """The live rows with the disputed ones replaced, no longer in any order. Afterwards ``disputes`` and ``pins``
+        are those of the snapshot."""
         live: dict[Key, Row] = {}
         for batch in batches:
             rows = pa.Table.from_batches([batch])
@@ -104,25 +105,27 @@ class DisputedRows:
 
     def _join(self, rows: pa.Table, kind: str) -> pa.Table:
         on = key_join(self.schema, "r", "k")
-        result = self._engine.table(f"SELECT r.* FROM _ps_r r {kind} JOIN _ps_k k ON {on}", _ps_r=rows, _ps_k=self._keys)
+        result = self._engine.table(
+            f"SELECT r.* FROM _ps_r r {kind} JOIN _ps_k k ON {on}", _ps_r=rows, _ps_k=self._keys
+        )
         return pa.Table.from_batches([as_rows(b, rows.schema) for b in result.to_batches()], schema=rows.schema)
 
 
 class _Carry:
-    """Disputed rows of one schema in the columns of another: what both have alike is kept, the rest is as it is live."""
+    """Disputed rows of one schema in the columns of another: what both have alike is kept, the rest is live."""
 
     def __init__(self, old: TableSchema, new: TableSchema) -> None:
         types = {column.name: (i, column.type) for i, column in enumerate(old.columns)}
         self._from = [types[c.name][0] if types.get(c.name, (0, ""))[1] == c.type else None for c in new.columns]
         if old.key != new.key or any(self._from[new.names.index(name)] is None for name in new.key):
-            raise KeyChanged("the key of a table with open conflicts changed", "resolve its conflicts, then change the key")
+            raise KeyChanged(
+                "the key of a table with open conflicts changed", "resolve its conflicts, then change the key"
+            )
 
     def row(self, row: Row | None, live: Row | None) -> Row | None:
         if row is None:
             return None
-        return tuple(
-            row[old] if old is not None else (live[i] if live else None) for i, old in enumerate(self._from)
-        )
+        return tuple(row[old] if old is not None else (live[i] if live else None) for i, old in enumerate(self._from))
 
     def state(self, state: State, live: Row | None) -> State:
         if isinstance(state, Cells):
@@ -148,8 +151,8 @@ class LiveDelta:
 def live_delta(
     before: StoredTable, disputes: Disputes, pins: Pins, after: StoredTable, new_disputes: Disputes
 ) -> LiveDelta:
-    """From what the live database holds (``before`` with ``pins`` laid over it) to what it is to hold: decided rows as in
-    ``after``, which has the same columns in any order, disputed cells as they are."""
+    """From what the live database holds (``before`` with ``pins`` laid over it) to what it is to hold: decided rows
+    as in ``after``, which has the same columns in any order, disputed cells as they are."""
     schema = before.schema
     delta = changes_between(before, after).in_columns(schema)
     new_disputes = new_disputes.in_columns(schema)

@@ -28,10 +28,12 @@ class SchemasDiffer(Unfit):
 
 @dataclass(frozen=True)
 class Rules:
-    """What a merge goes by: which tables take part, the columns with policy ``sum``, the branch that ``--prefer`` names.
+    """What a merge goes by: which tables take part, the columns with policy ``sum``, the branch that ``--prefer``
+    names.
 
-    ``takes`` tells for a table whether theirs is merged into ours; ``adopt_new`` whether a table that only theirs has is
-    taken whole. ``prefer`` is "ours", "theirs" or None. ``trace`` finds where the candidates of new disputes came from.
+    ``takes`` tells for a table whether theirs is merged into ours; ``adopt_new`` whether a table that only theirs has
+    is taken whole. ``prefer`` is "ours", "theirs" or None. ``trace`` finds where the candidates of new disputes came
+    from.
     """
 
     takes: Callable[[str], bool] = lambda table: True
@@ -63,7 +65,7 @@ class Merged:
 
 @dataclass(frozen=True)
 class Sides:
-    """Three states and where the outer two come from; ``ours`` and ``theirs`` name branch and commit, and the moment."""
+    """Three states and where the outer two come from; an origin names branch, commit and moment."""
 
     base: Tree
     ours: Tree
@@ -110,8 +112,8 @@ def _adopt(
     counts: dict[str, Counts],
     waiting: list[str],
 ) -> None:
-    """A table that only theirs has: taken whole where the base lacks it too, ours did not drop it, and there is no source
-    that would have to hold it."""
+    """A table that only theirs has: taken whole where the base lacks it too, ours did not drop it, and there is no
+    source that would have to hold it."""
     if name in sides.base.tables or name in sides.ours.dropped:
         return
     if not rules.adopt_new:

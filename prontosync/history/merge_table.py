@@ -49,8 +49,8 @@ class TableSide:
 
 @dataclass(frozen=True)
 class MergedTable:
-    """The merged state; ``taken`` and ``merged`` rows; how many cells and rows are newly in dispute; whether ``--prefer``
-    decided anything; and whether the state differs from ours."""
+    """The merged state; ``taken`` and ``merged`` rows; how many cells and rows are newly in dispute; whether
+    ``--prefer`` decided anything; and whether the state differs from ours."""
 
     state: TableState
     disputes: Disputes
@@ -124,7 +124,8 @@ class _Merge:
         return Delta(self.schema, pa.table(columns, schema=arrow))
 
     def _special(self, delta: Delta) -> set[Key]:
-        """Keys that theirs touched and that are in dispute on any side. Without a base, theirs touched all that it has."""
+        """Keys that theirs touched and that are in dispute on any side. Without a base, theirs touched all that it
+        has."""
         if self.base is None:
             return {*self.ours.disputes.rows, *self.theirs.disputes.rows}
         before = self.base.disputes
@@ -149,7 +150,8 @@ class _Merge:
         on = " AND ".join(f"coalesce(d.n{i}, d.o{i}) = m.x{i}" for i in keys)
         skip = " AND ".join(f"coalesce(d.n{i}, d.o{i}) = s.{quoted(names[i])}" for i in keys)
         result = self.engine.table(
-            f"SELECT {self._outcome()} AS {_OUTCOME}, {columns} FROM (SELECT * FROM _ps_d d ANTI JOIN _ps_s s ON {skip}) d "
+            f"SELECT {self._outcome()} AS {_OUTCOME}, {columns} "
+            f"FROM (SELECT * FROM _ps_d d ANTI JOIN _ps_s s ON {skip}) d "
             f"LEFT JOIN (SELECT true AS op, {mine} FROM _ps_m) m ON {on}",
             _ps_d=delta.table,
             _ps_s=special,
@@ -164,14 +166,17 @@ class _Merge:
         undecided = " OR ".join(self._undecided(i) for i in indexes)
         return (
             f"CASE {CHANGE} "
-            f"WHEN '{INSERT}' THEN CASE WHEN op IS NULL THEN '{_TAKE}' WHEN {ours_is_theirs} THEN '{_NONE}' ELSE '{_HARD}' END "
-            f"WHEN '{DELETE}' THEN CASE WHEN op IS NULL THEN '{_NONE}' WHEN {ours_is_base} THEN '{_REMOVE}' ELSE '{_HARD}' END "
+            f"WHEN '{INSERT}' THEN "
+            f"CASE WHEN op IS NULL THEN '{_TAKE}' WHEN {ours_is_theirs} THEN '{_NONE}' ELSE '{_HARD}' END "
+            f"WHEN '{DELETE}' THEN "
+            f"CASE WHEN op IS NULL THEN '{_NONE}' WHEN {ours_is_base} THEN '{_REMOVE}' ELSE '{_HARD}' END "
             f"ELSE CASE WHEN op IS NULL OR {undecided} THEN '{_HARD}' ELSE '{_CELLS}' END END"
         )
 
     def _cell(self, i: int) -> str:
         """The merged cell, where something decides it."""
-        plain = f"CASE WHEN n{i} IS NOT DISTINCT FROM o{i} THEN x{i} WHEN x{i} IS NOT DISTINCT FROM o{i} THEN n{i} ELSE x{i} END"
+        theirs, ours = f"n{i} IS NOT DISTINCT FROM o{i}", f"x{i} IS NOT DISTINCT FROM o{i}"
+        plain = f"CASE WHEN {theirs} THEN x{i} WHEN {ours} THEN n{i} ELSE x{i} END"
         total = self._sum(i)
         return f"CASE WHEN {_all_there(i)} THEN {total} ELSE {plain} END" if total else plain
 
@@ -251,7 +256,12 @@ class _Merge:
     def _preferred(self, state: State, base: State, ours: State, theirs: State) -> State:
         """What the preferred side says where both sides changed; a dispute that one side brought stays open."""
         decided: State
-        if isinstance(base, Cells) and isinstance(ours, Cells) and isinstance(theirs, Cells) and isinstance(state, Cells):
+        if (
+            isinstance(base, Cells)
+            and isinstance(ours, Cells)
+            and isinstance(theirs, Cells)
+            and isinstance(state, Cells)
+        ):
             cells = zip(state.cells, base.cells, ours.cells, theirs.cells, strict=True)
             decided = Cells(tuple(self._preferred_of(*cell) if len(cell[0]) > 1 else cell[0] for cell in cells))
         else:
@@ -319,7 +329,9 @@ def _fitting(value: int) -> int | None:
     return value if -(2**63) <= value < 2**63 else None
 
 
-def _decimal_total(precision: int, b: decimal.Decimal, o: decimal.Decimal, t: decimal.Decimal) -> decimal.Decimal | None:
+def _decimal_total(
+    precision: int, b: decimal.Decimal, o: decimal.Decimal, t: decimal.Decimal
+) -> decimal.Decimal | None:
     total = _EXACT.subtract(_EXACT.add(o, t), b)
     return total if len(total.as_tuple().digits) <= precision else None
 

@@ -97,9 +97,7 @@ class Provenance:
         if brought is not None and self._commits.has(brought.commit):
             waiting[found].add(one)
 
-    def _holding(
-        self, table: str, commit: ObjectId, wanted: set[_Wanted], schema: TableSchema
-    ) -> set[_Wanted]:
+    def _holding(self, table: str, commit: ObjectId, wanted: set[_Wanted], schema: TableSchema) -> set[_Wanted]:
         """Those whose value the table shows at a commit."""
         state = self._state(commit, table)
         if state is None:

@@ -68,7 +68,9 @@ class Revisions:
         while rest:
             step = _SUFFIX.match(rest)
             if step is None:
-                raise BadRevision(f'"{text}" is not a revision: "{rest}" is not understood', "write ~2, ^2, or @{2026-12-31}")
+                raise BadRevision(
+                    f'"{text}" is not a revision: "{rest}" is not understood', "write ~2, ^2, or @{2026-12-31}"
+                )
             rest = rest[step.end() :]
             up, parent, at = step.groups()
             if at is not None:
@@ -168,7 +170,8 @@ class Revisions:
 
 
 def parse_moment(text: str, moment: Moment) -> datetime.datetime:
-    """A date (meaning its end), a date and time, ``now``, ``today``, ``yesterday``, ``3 days ago``. Raises BadRevision."""
+    """A date (meaning its end), a date and time, ``now``, ``today``, ``yesterday``, ``3 days ago``. Raises
+    BadRevision."""
     try:
         return _moment(text, moment)
     except (ValueError, OverflowError):

@@ -1,8 +1,8 @@
 """The rules of merging, on plain values: a cell or a row that nothing decides is a set of candidates.
 
 A row of a state is None (absent), a ``Cells`` (a set of candidate values for each column, in schema order; one value is
-settled), or ``Rows`` (the row itself is in dispute: whole rows, and None for "absent"). Values are compared as everywhere
-(``model.values``): they enter these sets in their canonical form, through ``key``.
+settled), or ``Rows`` (the row itself is in dispute: whole rows, and None for "absent"). Values are compared as
+everywhere (``model.values``): they enter these sets in their canonical form, through ``key``.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def candidates(state: State) -> frozenset[Row | None]:
     for cell in state.cells:
         number *= len(cell)
     if number > MAX_PRODUCT:
-        raise TooManyCandidates(f"a row with {number} combinations of disputed cells", "resolve some of its cells first")
+        raise TooManyCandidates(
+            f"a row with {number} combinations of disputed cells", "resolve some of its cells first"
+        )
     return frozenset(itertools.product(*state.cells))
 
 
@@ -78,8 +80,8 @@ def as_state(rows: frozenset[Row | None]) -> State:
 
 
 def merge_sets(base: frozenset[T], ours: frozenset[T], theirs: frozenset[T]) -> frozenset[T]:
-    """Three-way merge of two sets: an unchanged side yields; a decided side keeps its decision and takes what is new."""
-    if ours == theirs or theirs == base:
+    """Three-way merge of sets: an unchanged side yields; a decided side keeps its decision and takes what is new."""
+    if theirs in (ours, base):
         return ours
     if ours == base:
         return theirs
@@ -108,7 +110,7 @@ def merge_row(totals: Sequence[Sum | None], base: State, ours: State, theirs: St
     if isinstance(base, Cells) and isinstance(ours, Cells) and isinstance(theirs, Cells):
         columns = zip(totals, base.cells, ours.cells, theirs.cells, strict=True)
         return Cells(tuple(merge_cell(*column) for column in columns))
-    if ours == theirs or theirs == base:
+    if theirs in (ours, base):
         return ours
     if ours == base:
         return theirs
@@ -132,20 +134,19 @@ def snapshot_row(state: State, before: Row | None, now: Row | None) -> State:
 
 
 def applied_row(state: State, live: Row | None) -> Row | None:
-    """What the live database holds after an apply: decided cells are written, disputed ones stay as the till has them."""
+    """What the live database holds after an apply: decided cells are written, disputed ones stay as the till has
+    them."""
     if isinstance(state, Rows):
         return _canonical(live)
     if state is None:
         return None
     old = _canonical(live)
-    return tuple(
-        _smallest(cell) if len(cell) == 1 or old is None else old[i] for i, cell in enumerate(state.cells)
-    )
+    return tuple(_smallest(cell) if len(cell) == 1 or old is None else old[i] for i, cell in enumerate(state.cells))
 
 
 def shown_row(state: State, order: Sequence[int]) -> Row | None:
-    """What the table shows: a function of the set alone, so that both directions of a merge agree. The smallest candidate;
-    rows compare by the columns in ``order`` (those of their names); present comes before absent."""
+    """What the table shows: a function of the set alone, so that both directions of a merge agree. The smallest
+    candidate; rows compare by the columns in ``order`` (those of their names); present comes before absent."""
     if state is None:
         return None
     if isinstance(state, Cells):

@@ -1,4 +1,4 @@
-"""Whether everything is there and is what its name says: objects, what they refer to, digests, refs and their chains."""
+"""Whether everything is there and is what its name says: objects, what they refer to, digests, refs, their chains."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prontosync.disk.objects import DamagedObject, FolderObjectStore, MissingObj
 from prontosync.disk.refs import FolderRefs
 from prontosync.engine.connection import Engine
 from prontosync.errors import ProntoError
-from prontosync.history.closure import commit_name, direct_objects, segments_of, state_objects
+from prontosync.history.closure import commit_name, direct_objects, segments_of, state_objects, travelling
 from prontosync.history.commits import Commits
 from prontosync.history.disputes import read_disputes
 from prontosync.model.ids import ObjectId, ObjectName
@@ -73,8 +73,7 @@ class Verifier:
     def _chain(self, refs: FolderRefs, name: RefName) -> None:
         targets: list[ObjectId | None] = []
         try:
-            for state in refs.log(name):
-                targets.append(state.target)
+            targets.extend(state.target for state in refs.log(name))
         except ProntoError as error:
             self.findings.note(f"ref {name}", error)
         self._line([target for target in targets if target])
@@ -98,7 +97,8 @@ class Verifier:
                 self._sound(name)
             for table, state in content.tables.items():
                 self._state(table, state)
-            waiting += [p.commit for i, p in enumerate(content.parents) if i == 0 or self.commits.has(p.commit)]
+            own = travelling(content)
+            waiting += [p.commit for p in content.parents if p in own or self.commits.has(p.commit)]
 
     def _sound(self, name: ObjectName) -> bool:
         """Whether an object is there and its bytes are right; looked at once."""
@@ -113,10 +113,14 @@ class Verifier:
 
     def _state(self, table: str, state: TableState) -> None:
         """What a state lists, and its segments' rows against the digests that its checkpoint gives them."""
-        if not self._chosen(state.checkpoint) or not all([self._sound(name) for name in state_objects(state)]):
+        if not self._chosen(state.checkpoint):
+            return
+        unsound = [name for name in state_objects(state) if not self._sound(name)]
+        if unsound:
             return
         stored = StoredTable(self.commits.store, self.engine, table, state)
-        schema, _, checkpoint, *patches = state_objects(state)
+        schema, ddl, checkpoint, *patches = state_objects(state)
+        self._reads(ddl, lambda: stored.ddl)
         if not self._reads(schema, lambda: stored.schema) or not self._reads(checkpoint, lambda: stored.segments):
             return
         for patch in patches:
@@ -186,5 +190,8 @@ def _check_digest(stored: StoredTable) -> None:
     """Raises DamagedObject where a state's digest is not that of its rows."""
     state = stored.state
     plain = TableState(state.schema, state.ddl, state.rows, None, state.checkpoint, state.patches, state.changes)
-    if state.digest is not None and StoredTable(stored.store, stored.engine, stored.name, plain).digest() != state.digest:
+    if (
+        state.digest is not None
+        and StoredTable(stored.store, stored.engine, stored.name, plain).digest() != state.digest
+    ):
         raise DamagedObject(f'table "{stored.name}" holds other rows than its digest says')

@@ -1,6 +1,7 @@
 """Moving commits between this repository and a remote: only what is missing, and nothing that is not whole.
 
-A commit's object is stored after all that it needs; so a commit that is here is complete, and marks where a fetch may stop.
+A commit's object is stored after all that it needs; so a commit that is here is complete, and marks where a fetch may
+stop.
 """
 
 from __future__ import annotations
@@ -11,7 +12,14 @@ from pathlib import Path
 
 from prontosync.disk.objects import FolderObjectStore
 from prontosync.history.ancestry import Ancestry
-from prontosync.history.closure import commit_name, commit_objects, direct_objects, followed, segments_of, tree_objects
+from prontosync.history.closure import (
+    commit_name,
+    commit_objects,
+    direct_objects,
+    segments_of,
+    travelling,
+    tree_objects,
+)
 from prontosync.history.commits import Commits
 from prontosync.model.ids import ObjectId, ObjectName
 from prontosync.model.objects import Commit, decode_commit
@@ -75,11 +83,9 @@ class Fetch:
         """The parents to bring next: those that must be there, and those that may."""
         required, optional = set[ObjectId](), set[ObjectId]()
         for commit in commits:
-            for number, parent in enumerate(self._commits[commit][0].parents):
-                if number == 0 or parent.branch == self._branch:
-                    required.add(parent.commit)
-                elif parent.branch == self._own:
-                    optional.add(parent.commit)
+            content = self._commits[commit][0]
+            required.update(parent.commit for parent in travelling(content, self._branch))
+            optional.update(parent.commit for parent in content.parents if parent.branch == self._own)
         return set(self._missing(required)), set(self._missing(optional - required))
 
     def _missing(self, commits: Iterable[ObjectId]) -> list[ObjectId]:
@@ -163,7 +169,6 @@ def outgoing(
 
 def _line(commits: Commits, ancestry: Ancestry, branch: str, tip: ObjectId, there: ObjectId | None) -> list[ObjectId]:
     """The commits of the branch that are not reachable from ``there``, oldest first."""
-    parents = followed(commits, branch)
     fresh = set(ancestry.only_in([tip], [there] if there else []))
     found: set[ObjectId] = set()
     waiting = [tip]
@@ -171,5 +176,5 @@ def _line(commits: Commits, ancestry: Ancestry, branch: str, tip: ObjectId, ther
         commit = waiting.pop()
         if commit in fresh and commit not in found:
             found.add(commit)
-            waiting.extend(parents(commit))
+            waiting.extend(parent.commit for parent in travelling(commits.read(commit), branch))
     return sorted(found, key=lambda c: (ancestry.depth(c), c))

@@ -18,6 +18,7 @@ MAX_RATIO, RATIO_FROM = 200, 64 << 20
 """How far a file of more than ``RATIO_FROM`` bytes of values may be compressed: readers refuse what expands further."""
 _OVERHEAD = 1 << 20
 _SAMPLE = 1_024
+_MAX_WIDTH = 32
 _DISTINCT_SHARE = 0.5
 _THRIFT_LIMIT = 16 << 20
 
@@ -78,11 +79,15 @@ def decode(data: bytes, schema: pa.Schema, rows: int | None = None, columns: lis
 
 def _check_bounds(metadata: Any, size: int, rows: int | None) -> None:
     """Refuse what would expand beyond reason, before any page is read."""
+    # Not a look at columns' chunks: on forged metadata the library ends the process there.
     if rows is not None and metadata.num_rows != rows:
         raise MalformedObject(f"a Parquet file of {metadata.num_rows} rows where {rows} were announced")
     expanded = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
     if expanded > MAX_EXPANDED or (expanded > RATIO_FROM and expanded > size * MAX_RATIO) or expanded < 0:
         raise MalformedObject(f"a Parquet file of {size} bytes that claims to hold {expanded}")
+    widths = [metadata.schema.column(index).length for index in range(metadata.num_columns)]
+    if max(widths, default=0) > _MAX_WIDTH:
+        raise MalformedObject(f"a Parquet file with values of {max(widths)} bytes each")
 
 
 def _column(table: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:

@@ -1,7 +1,7 @@
 """Apply: write what a merge, a resolution or a revert brought into the live database, then move the branch.
 
-The branch moves only after the database was written. The commit being written is noted on disk before, and in the database
-in the same transaction as the rows; so after a crash it is known which of the two happened.
+The branch moves only after the database was written. The commit being written is noted on disk before, and in the
+database in the same transaction as the rows; so after a crash it is known which of the two happened.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def plan_apply(session: Session, before: ObjectId, after: Tree) -> Plan:
     return Plan(changes, pins)
 
 
-def write_live(session: Session, before: ObjectId, after: ObjectId, plan: Plan, allow_deletes: Sequence[str] = ()) -> None:
+def write_live(
+    session: Session, before: ObjectId, after: ObjectId, plan: Plan, allow_deletes: Sequence[str] = ()
+) -> None:
     """Write a plan to the live database, and move the branch from ``before`` to ``after``.
 
     Raises RowsMoved where a row is not as the snapshot saw it: nothing was written, take a snapshot and merge again.
@@ -74,7 +76,8 @@ def write_live(session: Session, before: ObjectId, after: ObjectId, plan: Plan, 
     config = session.repo.config.source
     if config is not None and not config.apply and plan.counts:
         raise ApplyOff(
-            "this repository never writes to its live database (apply = false)", "prontosync config set source.apply true"
+            "this repository never writes to its live database (apply = false)",
+            "prontosync config set source.apply true",
         )
     tree = session.commits.tree(before)
     for name, counts in plan.counts.items():
@@ -99,7 +102,8 @@ def _check_tables(session: Session, old: Tree, after: Tree) -> None:
         if name not in old.tables:
             if session.selection.chosen(name):
                 raise CannotApply(
-                    f'table "{name}" is on the branch and not in the live database', "create it there, then run it again"
+                    f'table "{name}" is on the branch and not in the live database',
+                    "create it there, then run it again",
                 )
         elif old.tables[name].schema != after.tables[name].schema:
             words = differences(_table(session, old, name).schema, _table(session, after, name).schema)

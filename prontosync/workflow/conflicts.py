@@ -19,7 +19,8 @@ class NoSuchTable(NotFound):
 
 @dataclass(frozen=True)
 class OpenConflict:
-    """A conflict, and the cell or row that the live database holds; ``known`` is False where there is no live database."""
+    """A conflict, and the cell or row that the live database holds; ``known`` is False where there is no live
+    database."""
 
     conflict: Conflict
     live: Value | Row | None

@@ -1,6 +1,8 @@
-"""Integrate: snapshot, build what comes next, write it to the live database, move the branch; again where the till moved.
+"""Integrate: snapshot, build what comes next, write it to the live database, move the branch; again where the till
+moved.
 
-Everything that changes the branch in a repository with a live database goes through here: merge, pull, resolve, revert, undo.
+Everything that changes the branch in a repository with a live database goes through here: merge, pull, resolve,
+revert, undo.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ class Next:
 
 @dataclass(frozen=True)
 class Outcome:
-    """``head`` is where the branch is now; ``before`` where it was after the snapshot; ``applied`` is None without a source."""
+    """``head`` is where the branch is now; ``before`` where it was after the snapshot; ``applied`` is None without a
+    source."""
 
     next: Next
     before: ObjectId

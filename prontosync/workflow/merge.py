@@ -37,7 +37,8 @@ class Theirs:
 
 
 def theirs_of(session: Session, rev: str) -> Theirs:
-    """What ``rev`` names as the other side of a merge. Raises UnknownRevision, or NoBranch where its branch is unclear."""
+    """What ``rev`` names as the other side of a merge. Raises UnknownRevision, or NoBranch where its branch is
+    unclear."""
     commit = session.revisions.resolve(rev)
     ref = session.revisions.ref_of(rev) or _ref_with(session, commit)
     if ref is None:
@@ -57,9 +58,7 @@ def branch_of(session: Session, ref: RefName) -> str:
     return rest if first in session.repo.config.remotes and rest else ref
 
 
-def build_merge(
-    session: Session, head: ObjectId, theirs: Theirs, prefer: str | None = None, message: str = ""
-) -> Next:
+def build_merge(session: Session, head: ObjectId, theirs: Theirs, prefer: str | None = None, message: str = "") -> Next:
     """The commit that merges ``theirs`` into ``head``: none where it brings nothing, theirs itself where it is a newer
     version of the same branch."""
     mine = session.ancestry.only_in([head], [theirs.commit])

@@ -45,7 +45,8 @@ class Pulled:
 
 @dataclass
 class Synced:
-    """What a sync did. ``errors`` did not keep it from the rest: by remote, and under ``HERE`` that of the snapshot or merge."""
+    """What a sync did. ``errors`` did not keep it from the rest: by remote, and under ``HERE`` that of the snapshot
+    or merge."""
 
     snapshot: Snapshot | None = None
     fetched: list[Transfer] = field(default_factory=list)
@@ -105,8 +106,8 @@ def integrate_fetched(
 def sync(session: Session, remotes: Sequence[str] = (), allow_deletes: Sequence[str] = ()) -> Synced:
     """Snapshot, fetch, merge, apply, push. A remote that cannot be reached does not keep the others, nor the snapshot.
 
-    A snapshot or merge that is refused does not keep the commits made before from being pushed. The caller has the lock;
-    errors are in the answer.
+    A snapshot or merge that is refused does not keep the commits made before from being pushed. The caller has the
+    lock; errors are in the answer.
     """
     result = Synced()
     if session.source is not None:

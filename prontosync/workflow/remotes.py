@@ -40,7 +40,8 @@ class RefMove:
 
 @dataclass
 class Transfer:
-    """What a fetch or push did with one remote: refs that moved, objects and their bytes, seconds; and the link's totals."""
+    """What a fetch or push did with one remote: refs that moved, objects and their bytes, seconds; and the link's
+    totals."""
 
     remote: str
     refs: dict[str, RefMove] = field(default_factory=dict)
@@ -150,7 +151,8 @@ def push(link: Link, branches: Sequence[RefName] = ()) -> Transfer:
 
 
 def _wanted(link: Link, branches: Sequence[RefName]) -> list[RefName]:
-    """Which refs to look at: head office (on ``main``) all, a store its own branch, what it follows, and what it fetched before."""
+    """Which refs to look at: head office (on ``main``) all, a store its own branch, what it follows, and what it
+    fetched before."""
     session = link.session
     if branches:
         return list(branches)
@@ -192,7 +194,8 @@ def _push_ref(link: Link, ref: RefName, result: Transfer) -> None:
     if tip is None:
         return
     if tip == there:
-        return _track(link, ref, tip)
+        _track(link, ref, tip)
+        return
     if there is not None and not session.ancestry.is_ancestor(there, tip):
         raise NotForward(
             f'branch "{ref}" of remote "{link.name}" has commits that are not here', "prontosync pull, then push again"

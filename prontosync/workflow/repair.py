@@ -46,7 +46,9 @@ def repair(session: Session, remotes: Sequence[str]) -> Repaired:
     mended: list[ObjectId] = []
     findings = verify(session)
     while wanted := list(_names(session, findings)):
-        fresh = [name for remote in remotes for name in _bring(session, remote, wanted)]
+        fresh: list[ObjectId] = []
+        for remote in remotes:
+            fresh += _bring(session, remote, [name for name in wanted if name.id not in fresh])
         if not fresh:
             break
         mended += fresh
@@ -57,8 +59,9 @@ def repair(session: Session, remotes: Sequence[str]) -> Repaired:
 
 
 def resend(session: Session, remotes: Sequence[str], branches: Sequence[RefName]) -> list[ObjectId]:
-    """Publish every object of the branches (default: the current one) that a remote lacks; the caller has the lock. Gives
-    the ids of what was sent. A damaged file on a hub must be removed there first: a published name is never written again."""
+    """Publish every object of the branches (default: the current one) that a remote lacks; the caller has the lock.
+    Gives the ids of what was sent. A damaged file on a hub must be removed there first: a published name is never
+    written again."""
     sent: list[ObjectId] = []
     for name in remotes:
         with linked(session, name) as link:

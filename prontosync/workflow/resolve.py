@@ -1,4 +1,4 @@
-"""Resolve: decide open conflicts. A resolution is an ordinary commit, applied at once where there is a live database."""
+"""Resolve: decide open conflicts. A resolution is an ordinary commit, applied at once to a live database."""
 
 from __future__ import annotations
 
@@ -127,7 +127,9 @@ def _decide_table(
     upserts = [row for key, row in after.items() if row is not None and row != before[key]]
     deletes = [row for key, row in before.items() if row is not None and after[key] is None]
     table = StoredTable(session.merge_store, session.engine, name, tree.tables[name])
-    return store_changes(session.engine, table, in_key_order(session.engine, schema, row_patch(schema, upserts, deletes)))
+    return store_changes(
+        session.engine, table, in_key_order(session.engine, schema, row_patch(schema, upserts, deletes))
+    )
 
 
 def _decide(disputes: Disputes, one: Decision) -> None:

@@ -34,7 +34,8 @@ def restore_to(session: Session, commit: ObjectId, url: str) -> Restored:
 
 
 def restore(session: Session, commit: ObjectId, target: Source) -> Restored:
-    """Build ``target`` from a commit. Raises Unfit where it holds data already, or the snapshot came from no database."""
+    """Build ``target`` from a commit. Raises Unfit where it holds data already, or the snapshot came from no
+    database."""
     tree = session.commits.tree(commit)
     tables = [StoredTable(session.repo.objects, session.engine, n, s) for n, s in sorted(tree.tables.items())]
     if not tables:

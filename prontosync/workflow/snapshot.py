@@ -86,7 +86,8 @@ def settle_pending(session: Session, row: StateRow | None) -> None:
 
 
 def check_copy(session: Session, row: StateRow | None, accept: bool = False) -> None:
-    """Raises RestoredCopy where the live database is not the one that was last written to. ``accept`` takes it as it is."""
+    """Raises RestoredCopy where the live database is not the one that was last written to. ``accept`` takes it as it
+    is."""
     note = session.repo.live.read()
     counter = row.counter if row is not None else 0
     if counter == note.counter:
@@ -128,10 +129,12 @@ def check_deletes(
     share = source.max_deletes if source else 1.0
     if deleted <= max(ALWAYS_ALLOWED_DELETES, int(share * rows)) or table in allowed:
         return
-    what = f'table "{table}" is gone with its {rows} rows' if dropped else f'{deleted} of {rows} rows of table "{table}" are gone'
-    raise MassDeletion(
-        f"{what}: more than the configuration allows", f'if that is meant: --allow-deletes "{table}"'
+    what = (
+        f'table "{table}" is gone with its {rows} rows'
+        if dropped
+        else f'{deleted} of {rows} rows of table "{table}" are gone'
     )
+    raise MassDeletion(f"{what}: more than the configuration allows", f'if that is meant: --allow-deletes "{table}"')
 
 
 def _commit(

@@ -21,9 +21,7 @@ from prontosync.history.sets import is_candidate
 from prontosync.model.ids import ObjectId
 from prontosync.model.names import TAG_PREFIX, RefName, ref_name, store_name
 from prontosync.remote.connection import ConnectionOptions
-from prontosync.remote.connection import ConnectionOptions
 from prontosync.remote.contract import Remote
-from prontosync.remote.locate import locate as locate_remote
 from prontosync.remote.locate import locate as locate_remote
 from prontosync.sources.contract import LeftOut, SourceState, SourceTable
 from prontosync.sources.locate import locate as locate_source
@@ -57,7 +55,8 @@ class Started:
 
 @dataclass(frozen=True)
 class Cloned:
-    """``source`` is "restored", "adopted" (the database equals the branch), "differs" (its state is a new root), or None."""
+    """``source`` is "restored", "adopted" (the database equals the branch), "differs" (its state is a new root), or
+    None."""
 
     top: Path
     branch: RefName

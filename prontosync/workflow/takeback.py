@@ -1,4 +1,5 @@
-"""Revert and undo: take back what a commit, or the last merge, brought. Nothing newer is lost: it is a three-way merge."""
+"""Revert and undo: take back what a commit, or the last merge, brought. Nothing newer is lost: it is a three-way
+merge."""
 
 from __future__ import annotations
 
@@ -181,7 +182,8 @@ def _last_move(session: Session) -> tuple[ObjectId, ObjectId]:
 
 
 def _is_recovered_move(session: Session, entry: Mapping[str, Any]) -> bool:
-    """Whether a run that was cut had merged, and the next one moved the branch: then it is no child of the head before."""
+    """Whether a run that was cut had merged, and the next one moved the branch: then it is no child of the head
+    before."""
     if entry.get("event") != "recover" or not entry.get("before"):
         return False
     parents = session.commits.read(ObjectId(entry["after"])).parents

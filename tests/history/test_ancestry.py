@@ -87,7 +87,9 @@ def test_answers_are_those_of_brute_force(graph: Graph, data: st.DataObject) -> 
     assert ancestry.is_ancestor(ids[a], ids[b]) == (a in theirs)
     assert ancestry.depth(ids[a]) == made.depth(a)
     line = ancestry.line_since(ids[a], sorted(ids[n] for n in newest))
-    joined = {n for n in mine if ids[n] in line and (n in newest or any(newest & made.ancestors(p) for p in graph[n][1:]))}
+    joined = {
+        n for n in mine if ids[n] in line and (n in newest or any(newest & made.ancestors(p) for p in graph[n][1:]))
+    }
     assert set(ancestry.joins(line, [ids[n] for n in newest])) == {ids[n] for n in joined}
 
 

@@ -96,7 +96,9 @@ def test_a_new_column_and_a_retyped_one_are_updates(keeper: Keeper) -> None:
     assert (found.counts.inserted, found.counts.updated, found.counts.deleted) == (0, 1, 0)
 
 
-@pytest.mark.parametrize(("before", "after"), [(("id",), ("id", "name")), (("id", "name"), ("id",)), (("id",), ("name",))])
+@pytest.mark.parametrize(
+    ("before", "after"), [(("id",), ("id", "name")), (("id", "name"), ("id",)), (("id",), ("name",))]
+)
 def test_a_changed_key_multiplies_no_row(keeper: Keeper, before: tuple[str, ...], after: tuple[str, ...]) -> None:
     rows: list[Any] = [(1, "a", None), (2, "b", None)]
     first, second = (TableSchema(ITEM.columns, key) for key in (before, after))

@@ -1,6 +1,6 @@
 """Two shops and head office around a real sshd, with the Chinook shop and the flights table in each database.
 
-What every database must hold in the end is worked out by plain SQL on copies of the start, which know nothing of this program.
+What every database must hold in the end is worked out by plain SQL on copies of the start.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from tests.fixtures.sshd import Sshd
 
 OWN = ("chinook_invoice", "chinook_invoiceline")
 SALE = (
-    "INSERT INTO chinook_invoice (id, InvoiceDate, billingcity, Total, customer_id) "
-    "VALUES ({n}, '2026-11-24 08:00:00', {city}, 1.98, {customer})",
+    (
+        "INSERT INTO chinook_invoice (id, InvoiceDate, billingcity, Total, customer_id) "
+        "VALUES ({n}, '2026-11-24 08:00:00', {city}, 1.98, {customer})"
+    ),
     "INSERT INTO chinook_invoiceline (id, unit_price, Quantity, invoice_id, track_id) VALUES ({n}0, 0.99, 2, {n}, 17)",
 )
 ONLY_A = [
@@ -227,7 +229,15 @@ def check_dead_store(chain: Chain) -> None:
         path.unlink()
     options = chain.options
     chain.run(
-        ".", "clone", chain.url("north"), str(chain.top / "north"), "--store", "shop-north", "--source", str(lost), *options
+        ".",
+        "clone",
+        chain.url("north"),
+        str(chain.top / "north"),
+        "--store",
+        "shop-north",
+        "--source",
+        str(lost),
+        *options,
     )
     compare(lost, chain.top / "expected-north.db", frozenset())
     assert definitions(lost) == schema
@@ -255,7 +265,9 @@ def compare(found: Path, expected: Path, left_aside: frozenset[str]) -> None:
     assert definitions(found) == definitions(expected)
     with closing(sqlite3.connect(expected)) as db:
         db.execute("ATTACH ? AS found", (str(found),))
-        names = [n for (n,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'")]
+        names = [
+            n for (n,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
+        ]
         for name in sorted(set(names) - left_aside):
             columns = [row[1] for row in db.execute(f'PRAGMA table_info("{name}")')]
             typed = ", ".join(f'"{c}", typeof("{c}")' for c in columns)

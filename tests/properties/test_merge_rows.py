@@ -25,7 +25,7 @@ from prontosync.tables.reader import StoredTable
 from tests.fixtures.merge_model import merge_sets, narrowed, whole_rows
 from tests.fixtures.rows import TYPES, Keeper, as_table, random_value
 
-NAMES = ("id", "Größe", "a", "quo\"te", "select", "stock")
+NAMES = ("id", "Größe", "a", 'quo"te', "select", "stock")
 TINY = Limits(rows=2, bytes=2_000)
 OURS, THEIRS = Origin("stores/012", "a" * 64, "", "t"), Origin("main", "b" * 64, "", "t")
 Plain = Any
@@ -93,7 +93,9 @@ class _Pool:
             rows = frozenset([self._row(key), self._row(key), self.rng.choice([None, self._row(key)])])
             return narrowed(rows)
         return tuple(
-            frozenset([value, self._cell(i)]) if i not in self._key_at and self.rng.random() < 0.12 else frozenset([value])
+            frozenset([value, self._cell(i)])
+            if i not in self._key_at and self.rng.random() < 0.12
+            else frozenset([value])
             for i, value in enumerate(self._row(key))
         )
 
@@ -103,7 +105,8 @@ class _Pool:
         if not isinstance(row, tuple) or self.rng.random() < 0.2:
             return self.state(key)
         return tuple(
-            cell if i in self._key_at or self.rng.random() < 0.6 else frozenset([self._cell(i)]) for i, cell in enumerate(row)
+            cell if i in self._key_at or self.rng.random() < 0.6 else frozenset([self._cell(i)])
+            for i, cell in enumerate(row)
         )
 
     def _row(self, key: Row) -> Row:
@@ -242,7 +245,7 @@ def _reference(case: Case) -> dict[Row, Plain]:
 def _merged(totals: Sequence[Any], base: Plain, ours: Plain, theirs: Plain) -> Plain:
     if all(isinstance(row, tuple) for row in (base, ours, theirs)):
         return tuple(_merged_cell(*cell) for cell in zip(totals, base, ours, theirs, strict=True))
-    if ours == theirs or theirs == base:
+    if theirs in (ours, base):
         return ours
     if ours == base:
         return theirs

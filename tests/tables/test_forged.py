@@ -131,22 +131,25 @@ data = open({path!r}, "rb").read()
 """
 
 
-@pytest.mark.parametrize("kind", ["ratio", "many groups", "footer"])
+def bomb(kind: str) -> bytes:
+    blobs = pa.table({"id": range(4), "v": [bytes(20 << 20)] * 4})
+    plain = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
+    if kind == "ratio":
+        return raw(blobs, **plain)
+    if kind == "many groups":
+        return raw(blobs, **plain, row_group_size=1)
+    if kind == "wide":
+        one = pa.array([bytes(1 << 20)] * 60, pa.binary(1 << 20))
+        return raw(pa.table({"id": range(60), "v": one}), compression="zstd")
+    footer = b"\x15\x02\x19\xfc\xff\xff\xff\xff\x07" * 100
+    return b"PAR1" + bytes(1_000) + footer + (900).to_bytes(4, "little") + b"PAR1"
+
+
+@pytest.mark.parametrize("kind", ["ratio", "many groups", "wide", "footer"])
 def test_a_bomb_is_refused_in_little_memory(kind: str, tmp_path: object) -> None:
     path = f"{tmp_path}/bomb"
-    blobs = pa.table({"id": range(4), "v": [bytes(20 << 20)] * 4})
-    if kind == "ratio":
-        data = raw(blobs, compression="zstd", use_dictionary=False, write_statistics=False)
-    elif kind == "many groups":
-        data = raw(blobs, compression="zstd", use_dictionary=False, write_statistics=False, row_group_size=1)
-    else:
-        data = (
-            b"PAR1"
-            + bytes(1_000)
-            + b"\x15\x02\x19\xfc\xff\xff\xff\xff\x07" * 100
-            + (900).to_bytes(4, "little")
-            + b"PAR1"
-        )
+    data = bomb(kind)
+    assert len(data) < 100_000
     with open(path, "wb") as file:
         file.write(data)
     code = _CHILD.format(prepare=_BOMB.format(path=path))

@@ -13,10 +13,10 @@ from prontosync.history.sets import Cells, Rows
 from prontosync.model.schema import Column
 from prontosync.tables.reader import read_schema
 from prontosync.workflow.snapshot import MassDeletion, RestoredCopy, take_snapshot
-from tests.fixtures.places import ITEM, ROWS, Chain, Place, Town, rest
+from tests.fixtures.places import ITEM, ROWS, Chain, Place, Town, numbered, rest
 
 Make = Callable[..., Chain]
-MANY = "WITH RECURSIVE n(i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n WHERE i < 310) INSERT INTO item SELECT i, 'x', i FROM n"
+MANY = numbered(10, 310)
 
 
 def test_a_snapshot_does_not_record_a_blank_database_as_deletions(town: Town) -> None:
@@ -156,7 +156,9 @@ def test_a_clone_onto_another_value_than_any_candidate_adds_it(chain: Make) -> N
 
 def test_a_clone_onto_a_different_database_deletes_nothing(chain: Make) -> None:
     office, (one,) = chain(1)
-    again, done = one.town.clone("again", ITEM, "INSERT INTO item VALUES (2, 'CLOG', 20), (7, 'new', 1)", branch="stores/one")
+    again, done = one.town.clone(
+        "again", ITEM, "INSERT INTO item VALUES (2, 'CLOG', 20), (7, 'new', 1)", branch="stores/one"
+    )
     assert done.source == "differs"
     assert again.live() == [(2, "CLOG", 20), (7, "new", 1)]
     rest([again, one, office])

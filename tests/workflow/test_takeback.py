@@ -30,7 +30,11 @@ def _undo(place: Place) -> Any:
 def test_a_revert_takes_back_inserts_updates_and_deletes(town: Town) -> None:
     one = town.store("one", ITEM, ROWS)
     one.snapshot()
-    one.sql("INSERT INTO item VALUES (4, 'mule', 40)", "UPDATE item SET price = 11 WHERE id = 1", "DELETE FROM item WHERE id = 3")
+    one.sql(
+        "INSERT INTO item VALUES (4, 'mule', 40)",
+        "UPDATE item SET price = 11 WHERE id = 1",
+        "DELETE FROM item WHERE id = 3",
+    )
     made = one.snapshot().commit
     one.sql("UPDATE item SET name = 'Clog' WHERE id = 2", "UPDATE item SET name = 'Boot' WHERE id = 1")
     outcome = _revert(one, made)
@@ -52,7 +56,9 @@ def test_what_was_changed_again_is_disputed(town: Town) -> None:
 
 
 def test_part_of_a_commit_can_be_taken_back(town: Town) -> None:
-    one = town.store("one", ITEM, ROWS, "CREATE TABLE other (id INTEGER PRIMARY KEY, v INT)", "INSERT INTO other VALUES (1, 1)")
+    one = town.store(
+        "one", ITEM, ROWS, "CREATE TABLE other (id INTEGER PRIMARY KEY, v INT)", "INSERT INTO other VALUES (1, 1)"
+    )
     one.snapshot()
     one.sql("UPDATE item SET price = price + 1", "UPDATE other SET v = 2", "DELETE FROM item WHERE id = 3")
     one.sql("INSERT INTO item VALUES (4, 'mule', 40)")
@@ -115,7 +121,7 @@ def test_undo_takes_back_one_merge_after_the_other(chain: Make) -> None:
 
 
 def test_undo_of_a_fast_forward(chain: Make) -> None:
-    office, (one,) = chain(1)
+    _, (one,) = chain(1)
     twin, _ = one.town.clone("twin", ITEM, ROWS, branch="stores/one")
     twin.sql("UPDATE item SET price = 11 WHERE id = 1")
     twin.sync()

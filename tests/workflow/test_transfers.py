@@ -23,10 +23,10 @@ from prontosync.workflow.exchange import push_all
 from prontosync.workflow.remotes import NotForward
 from prontosync.workflow.repair import repair
 from prontosync.workflow.session import Session
-from tests.fixtures.places import ITEM, ROWS, Chain, Place, rest
+from tests.fixtures.places import ITEM, ROWS, Chain, Place, numbered, rest
 
 Make = Callable[..., Chain]
-MANY = "WITH RECURSIVE n(i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n WHERE i < 40000) INSERT INTO item SELECT i, 'x' || i, i FROM n"
+MANY = numbered(10, 40000)
 
 
 class Killed(BaseException):
@@ -67,14 +67,14 @@ def ahead(chain: Make) -> Chain:
 
 
 @pytest.mark.parametrize("how", ["spoiled", "missing", "swapped", "cut"])
-def test_a_fetch_moves_nothing_where_the_hub_lacks_or_spoiled_an_object(
-    ahead: Chain, how: str, tmp_path: Path
-) -> None:
+def test_a_fetch_moves_nothing_where_the_hub_lacks_or_spoiled_an_object(ahead: Chain, how: str, tmp_path: Path) -> None:
     office, (one, _) = ahead
     fresh = sorted(_objects(office.town.top / "hub") - _objects(office.top / ".prontosync"))
     before = office.rows()
     for number, identity in enumerate(fresh):
-        copy = Place(replace(office.town, top=Path(shutil.copytree(office.town.top, tmp_path / f"try-{number}"))), "office")
+        copy = Place(
+            replace(office.town, top=Path(shutil.copytree(office.town.top, tmp_path / f"try-{number}"))), "office"
+        )
         _harm(_path(copy.town.top / "hub", identity), how, _path(copy.town.top / "hub", fresh[number - 1]))
         with pytest.raises(Damaged) as damaged:
             copy.fetch()
@@ -234,10 +234,10 @@ def test_a_run_that_died_between_the_hubs_ref_and_ours_knows_it_the_next_time(
     for step in ("_track", "remember"):
         one.sql("UPDATE item SET price = price + 1 WHERE id = 3")
         one.snapshot()
-        with monkeypatch.context() as patch, pytest.raises(Killed):
-            owner = remotes if step == "_track" else remotes.Link
-            patch.setattr(owner, step, dying)
-            one.push()
+        with monkeypatch.context() as patch:
+            patch.setattr(remotes if step == "_track" else remotes.Link, step, dying)
+            with pytest.raises(Killed):
+                one.push()
         one.push()
         with one.session() as session:
             assert session.repo.refs.target(RefName("hub/stores/one")) == session.head()
@@ -283,7 +283,8 @@ def test_what_is_damaged_here_comes_back_from_a_remote(ahead: Chain, kind: str, 
         state = session.commits.tree(head).tables["item"]
         (segment, *_) = [name.id for name in _needs(session, head) if _is_segment(session, name, state.checkpoint)]
     victims = {
-        "commit": _line(one)[1], "schema": state.schema, "segment": segment, "checkpoint": state.checkpoint, "ddl": state.ddl
+        "commit": _line(one)[1], "schema": state.schema, "ddl": state.ddl,
+        "checkpoint": state.checkpoint, "segment": segment
     }  # fmt: skip
     path = _path(one.top / ".prontosync", victims[kind])
     good = path.read_bytes()
@@ -352,5 +353,3 @@ def test_a_dead_pc_gets_its_own_commits_again(ahead: Chain) -> None:
     assert again.verified().sound
     again.set("store.upstream", "hub/main")
     assert rest([again, office, two]) == 0
-
-
