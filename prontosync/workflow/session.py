@@ -15,7 +15,7 @@ from prontosync.disk.files import free_bytes
 from prontosync.disk.objects import ObjectStore, OverlayObjectStore
 from prontosync.disk.refs import Mover
 from prontosync.disk.repository import Repository, find
-from prontosync.engine.connection import Engine
+from prontosync.engine.connection import STREAMING_MEMORY, Engine
 from prontosync.errors import NoSpace, NotFound
 from prontosync.history.ancestry import Ancestry
 from prontosync.history.bases import Bases
@@ -28,7 +28,6 @@ from prontosync.sources.contract import Source, TableOptions
 from prontosync.sources.locate import locate
 from prontosync.sources.survey import Selection
 
-SNAPSHOT_MEMORY = "160MB"
 
 
 class NoSource(NotFound):
@@ -83,7 +82,7 @@ class Session:
         if self._given is not None:
             return self._given
         self.repo.tmp.mkdir(exist_ok=True)
-        return Engine([self.repo.inner / "objects"], self.repo.tmp, memory=SNAPSHOT_MEMORY)
+        return Engine([self.repo.inner / "objects"], self.repo.tmp, memory=STREAMING_MEMORY)
 
     @cached_property
     def cached_store(self) -> ObjectStore:
