@@ -129,7 +129,13 @@ KEYS: tuple[ConfigKey, ...] = (
         "the host key to trust, in place of known_hosts, as ssh-keygen -l prints it",
         '"SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"',
     ),
-    ConfigKey("remote.*.push", "switch", "true", "false: push and sync leave this remote alone unless named", "false"),
+    ConfigKey(
+        "remote.*.push",
+        "switch",
+        "true",
+        "false: sync never pushes to this remote, push only where it is named",
+        "false",
+    ),
     ConfigKey(
         "table.*.key",
         "columns",

@@ -163,10 +163,28 @@ class Revisions:
     def _before(self, text: str, commit: ObjectId, when: str) -> ObjectId:
         """The last commit on the first-parent line whose time is not after a moment."""
         limit = parse_moment(when, self.moment)
-        for current in self.ancestry.first_parents(commit):
+        oldest = commit
+        for current in self._branch_line(commit):
             if commit_time(self.ancestry.commits.read(current).time) <= limit:
                 return current
-        raise UnknownRevision(f'"{text}": there is no commit that old')
+            oldest = current
+        begin = self.ancestry.commits.read(oldest).time
+        raise UnknownRevision(
+            f'"{text}": there is no commit that old; the oldest here is of {begin} (UTC)', "see: prontosync log"
+        )
+
+    def _branch_line(self, commit: ObjectId) -> Iterator[ObjectId]:
+        """The first parents, newest first; then the lines of the same branch that were merged into them: a database
+        that was read anew begins with a root of its own, and its history before is such a line."""
+        lines, seen = [commit], set[ObjectId]()
+        while lines:
+            for current in self.ancestry.first_parents(lines.pop(0)):
+                if current in seen:
+                    break
+                seen.add(current)
+                yield current
+                parents, here = self.ancestry.commits.read(current).parents, self.ancestry.parents(current)
+                lines += [p.commit for p in parents[1:] if p.branch == parents[0].branch and p.commit in here]
 
 
 def parse_moment(text: str, moment: Moment) -> datetime.datetime:

@@ -68,7 +68,7 @@ def build_merge(session: Session, head: ObjectId, theirs: Theirs, prefer: str | 
         return Next(None)
     if theirs.direction == "same" and not mine:
         return Next(theirs.commit, merged=True, fast_forward=True, counts=_forward_counts(session, head, theirs.commit))
-    if theirs.direction != "same" and not owed and all(_automatic(session, commit) for commit in other):
+    if theirs.direction != "same" and not owed and brings_nothing(session, other):
         return Next(None)
     result = _merged(session, head, theirs, prefer)
     parents = (Parent(head, session.repo.branch), Parent(theirs.commit, theirs.branch))
@@ -143,6 +143,11 @@ def _takes(session: Session, table: str, direction: Direction) -> bool:
     """Whether a table's flow lets it come from theirs (``docs/merging.md``, Places and flows)."""
     flow = session.repo.config.table(table).flow
     return direction == "same" or flow == "shared" or (flow == "down" and direction == "down")
+
+
+def brings_nothing(session: Session, commits: Sequence[ObjectId]) -> bool:
+    """Whether commits of another branch are automatic merges only: merging them would make merges of merges for ever."""
+    return all(_automatic(session, commit) for commit in commits)
 
 
 def _automatic(session: Session, commit: ObjectId) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from prontosync.disk.config import RemoteConfig
 from prontosync.disk.config_edit import RemoteExists, add_remote
 from prontosync.model.names import simple_name
-from prontosync.workflow.remotes import UnknownRemote, linked, open_remote
+from prontosync.workflow.remotes import known_remote, linked, open_remote
 from prontosync.workflow.session import Session, World
 from prontosync.workflow.start import kept_address
 
@@ -53,8 +53,7 @@ def check(session: Session, name: str) -> Probed:
 
 def accept_rollback(session: Session, name: str) -> None:
     """Forget what was seen of a remote's refs; the caller has the lock. Raises UnknownRemote."""
-    if name not in session.repo.config.remotes:
-        raise UnknownRemote(f'there is no remote "{name}"', "see: prontosync remote list")
+    known_remote(session, name)
     session.repo.remembered.forget(name)
     session.journal("accept-rollback", remote=name)
 

@@ -19,6 +19,7 @@ from prontosync.workflow.remotes import (
     NotForward,
     Transfer,
     fetch,
+    known_remote,
     linked,
     push,
     remotes_for_fetch,
@@ -110,10 +111,12 @@ def sync(session: Session, remotes: Sequence[str] = (), allow_deletes: Sequence[
     lock; errors are in the answer.
     """
     result = Synced()
+    for name in remotes:
+        known_remote(session, name)
     if session.source is not None:
         guarded(result.errors, HERE, partial(_snapshot, session, result, allow_deletes))
     names = remotes_for_fetch(session, remotes)
-    pushing = [name for name in remotes_for_push(session, remotes) if name in names]
+    pushing = [name for name in remotes_for_push(session, []) if name in names]
     with ExitStack() as stack:
         links: dict[str, Link] = {}
         for name in names:
@@ -179,6 +182,8 @@ def _sides(session: Session, remotes: Sequence[str], branch: RefName | None) -> 
     store = session.repo.config.store
     if branch is None and store and store.upstream and store.upstream.partition("/")[0] in remotes:
         wanted.append(store.upstream)
+        if session.repo.refs.target(RefName(store.upstream)) is None:
+            session.world.note(f'upstream "{store.upstream}" is not there: nothing comes from it')
     known = [ref for ref in dict.fromkeys(wanted) if session.repo.refs.target(RefName(ref)) is not None]
     return [theirs_of(session, ref) for ref in known]
 

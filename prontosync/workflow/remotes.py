@@ -72,12 +72,18 @@ class Link:
         return RefName(f"{self.name}/{ref}")
 
 
-@contextmanager
-def linked(session: Session, name: str) -> Iterator[Link]:
-    """Open a configured remote. Raises UnknownRemote, and what connecting raises (12, 13)."""
+def known_remote(session: Session, name: str) -> RemoteConfig:
+    """A remote's configuration. Raises UnknownRemote."""
     config = session.repo.config.remotes.get(name)
     if config is None:
         raise UnknownRemote(f'there is no remote "{name}"', "see: prontosync remote list")
+    return config
+
+
+@contextmanager
+def linked(session: Session, name: str) -> Iterator[Link]:
+    """Open a configured remote. Raises UnknownRemote, and what connecting raises (12, 13)."""
+    config = known_remote(session, name)
     with ExitStack() as stack:
         yield Link(session, config, stack.enter_context(open_remote(session, config)))
 

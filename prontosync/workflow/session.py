@@ -29,7 +29,6 @@ from prontosync.sources.locate import locate
 from prontosync.sources.survey import Selection
 
 
-
 class NoSource(NotFound):
     id = "no-source"
 

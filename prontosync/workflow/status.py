@@ -12,7 +12,7 @@ from prontosync.model.names import RefName
 from prontosync.model.objects import Changes
 from prontosync.sources.contract import LeftOut
 from prontosync.workflow.live import conflict_count
-from prontosync.workflow.merge import branch_of
+from prontosync.workflow.merge import branch_of, brings_nothing
 from prontosync.workflow.remotes import remotes_for_push
 from prontosync.workflow.session import Session
 from prontosync.workflow.snapshot import check_copy
@@ -109,6 +109,34 @@ def _with_live(session: Session, known: Status, live: LiveState) -> Status:
 
 
 def _trouble(session: Session, live: LiveState) -> tuple[ProntoError, ...]:
+    return (*_interrupted(session, live), *_missing_upstream(session), *_unknown_tables(session, live))
+
+
+def _missing_upstream(session: Session) -> tuple[ProntoError, ...]:
+    """An upstream that its remote was never seen to have: its prices would never arrive."""
+    store = session.repo.config.store
+    upstream = store.upstream if store else None
+    if upstream is None or session.repo.refs.target(RefName(upstream)) is not None:
+        return ()
+    remote = upstream.partition("/")[0]
+    if not session.repo.remembered.refs(remote):
+        return ()
+    return (Unfinished(f'upstream "{upstream}" is not on remote "{remote}"', "see: prontosync branch --all"),)
+
+
+def _unknown_tables(session: Session, live: LiveState) -> tuple[ProntoError, ...]:
+    """Sections of the configuration that are about no table: a misspelt one leaves the table without its rules."""
+    known = {*live.found.tree.tables, *live.found.gone, *(left.name for left in live.found.left_out)}
+    other = [name for name in session.repo.config.tables if name not in known and session.selection.chosen(name)]
+    return tuple(
+        Unfinished(
+            f'the configuration has rules for table "{name}", which is not there', "check the name in prontosync.toml"
+        )
+        for name in sorted(other)
+    )
+
+
+def _interrupted(session: Session, live: LiveState) -> tuple[ProntoError, ...]:
     note = session.repo.live.read()
     if note.pending is not None:
         written = live.base == note.pending
@@ -143,7 +171,13 @@ def _upstream(session: Session, head: ObjectId | None) -> Standing | None:
     if store is None or store.upstream is None:
         return None
     ref = RefName(store.upstream)
-    return None if branch_of(session, ref) == session.repo.branch else _standing(session, head, ref)
+    if branch_of(session, ref) == session.repo.branch:
+        return None
+    found = _standing(session, head, ref)
+    there = remote_branches(session).get(ref)
+    if found is None or there is None or not brings_nothing(session, _only_there(session, head, there)):
+        return found
+    return replace(found, behind=0)
 
 
 def _standing(session: Session, head: ObjectId | None, ref: RefName) -> Standing | None:
@@ -151,7 +185,11 @@ def _standing(session: Session, head: ObjectId | None, ref: RefName) -> Standing
     if there is None:
         return None
     mine = [head] if head else []
-    return Standing(ref, len(session.ancestry.only_in(mine, [there])), len(session.ancestry.only_in([there], mine)))
+    return Standing(ref, len(session.ancestry.only_in(mine, [there])), len(_only_there(session, head, there)))
+
+
+def _only_there(session: Session, head: ObjectId | None, there: ObjectId) -> list[ObjectId]:
+    return session.ancestry.only_in([there], [head] if head else [])
 
 
 def _unpushed(session: Session, head: ObjectId | None) -> int:

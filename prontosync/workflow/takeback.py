@@ -138,6 +138,8 @@ def _limited(session: Session, inverse: _Inverse, part: Part) -> tuple[Tree, Tre
         return inverse.base, inverse.theirs  # the merge refuses it, and says what differs
     wanted = tuple(canonical(value) for value in parse_key(key, table, base.schema))
     mine, other = _row(base, base.schema, wanted), _row(theirs, base.schema, wanted)
+    if mine is None and other is None:
+        raise UnknownRow(f'table "{table}" has no row "{key}" in that commit', f"prontosync log --table {table}")
     patch = row_patch(base.schema, [other] if other else [], [mine] if mine and not other else [])
     state = store_changes(session.engine, base, patch)
     disputes = read_disputes(base, inverse.base.conflicts.get(table))
