@@ -133,7 +133,7 @@ KEYS: tuple[ConfigKey, ...] = (
         "remote.*.push",
         "switch",
         "true",
-        "false: sync never pushes to this remote, push only where it is named",
+        "false: sync never pushes here, push only where it is named",
         "false",
     ),
     ConfigKey(

@@ -146,7 +146,7 @@ def _takes(session: Session, table: str, direction: Direction) -> bool:
 
 
 def brings_nothing(session: Session, commits: Sequence[ObjectId]) -> bool:
-    """Whether commits of another branch are automatic merges only: merging them would make merges of merges for ever."""
+    """Whether another branch's commits are automatic merges only: merging them would make merges of merges for ever."""
     return all(_automatic(session, commit) for commit in commits)
 
 

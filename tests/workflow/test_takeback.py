@@ -73,7 +73,6 @@ def test_part_of_a_commit_can_be_taken_back(town: Town) -> None:
     assert one.live() == [(1, "boot", 10), (2, "clog", 20), (3, "pump", 30)]
     _revert(one, made)
     assert one.live("other") == [(1, 1)]
-    assert _revert(one, made, Part("item", "99")).next.commit is None
 
 
 def test_parts_that_are_not_there_are_named(town: Town) -> None:
@@ -81,7 +80,13 @@ def test_parts_that_are_not_there_are_named(town: Town) -> None:
     one.snapshot()
     one.sql("UPDATE item SET price = 11 WHERE id = 1")
     made = one.snapshot().commit
-    for part, kind in ((Part("nothing"), NotFound), (Part(None, "1"), UsageError), (Part("item", "x"), UsageError)):
+    wrong = (
+        (Part("nothing"), NotFound),
+        (Part("item", "99"), NotFound),
+        (Part(None, "1"), UsageError),
+        (Part("item", "x"), UsageError),
+    )
+    for part, kind in wrong:
         with pytest.raises(kind):
             _revert(one, made, part)
 
