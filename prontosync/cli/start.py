@@ -222,5 +222,11 @@ def _tell_cloned(context: Context, cloned: Cloned) -> None:
     output.note(context, f'a repository is in "{cloned.top}", branch {cloned.branch}{at}')
     if cloned.source is not None:
         output.note(context, _SOURCE_STATES[cloned.source])
+    if cloned.absent is not None:
+        output.note(context, f"the hub has no branch {cloned.absent}; this is {cloned.branch}")
+    if cloned.source is not None or cloned.absent is not None:
+        output.hint(
+            context, "a hub does not hold the other remotes, store.upstream and the [table.*] rules: add them again"
+        )
     if cloned.source == "differs":
         output.hint(context, "merge both: prontosync pull --plan, then prontosync pull")

@@ -87,3 +87,6 @@ def _print(context: Context, found: Findings) -> None:
     else:
         bad = len(found.damaged) + len(found.missing)
         out.complain([f"{found.objects} objects, {found.bytes} bytes: {bad} not sound"])
+        out.hint(
+            context, "get again what a remote has: prontosync fetch --repair; what a hub lost: prontosync push --repair"
+        )

@@ -60,7 +60,7 @@ def replace(path: Path, data: Buffer, mode: int = 0o644) -> None:
     """Write ``data`` under ``path``, durably; a reader sees the old bytes or the new ones."""
     fresh = _missing_folders(path.parent)
     temporary = write_temporary(path.parent, data, mode)
-    with _translated(path):
+    with translated(path):
         os.replace(temporary, path)
     sync_folders([path.parent, *(folder.parent for folder in fresh)])
 
@@ -69,11 +69,11 @@ def replace_by_pieces(path: Path, pieces: Iterable[Buffer], mode: int = 0o644) -
     """The same with bytes that come in pieces; nothing is replaced where they end in an error."""
     temporary = write_temporary(path.parent, b"", mode, sync=False)
     try:
-        with _translated(path), open(temporary, "wb") as file:
+        with translated(path), open(temporary, "wb") as file:
             file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
-        with _translated(path):
+        with translated(path):
             os.replace(temporary, path)
     finally:
         with suppress(OSError):
@@ -83,7 +83,7 @@ def replace_by_pieces(path: Path, pieces: Iterable[Buffer], mode: int = 0o644) -
 
 def append_line(path: Path, line: bytes) -> None:
     """Add one line with a single write, so that lines of several processes do not mix."""
-    with _translated(path):
+    with translated(path):
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             os.write(fd, line)
@@ -93,7 +93,7 @@ def append_line(path: Path, line: bytes) -> None:
 
 def write_temporary(folder: Path, data: Buffer, mode: int = READ_ONLY, sync: bool = True) -> Path:
     """A new file in ``folder`` with these bytes; the caller links or renames it."""
-    with _translated(folder):
+    with translated(folder):
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f".tmp-{secrets.token_hex(8)}"
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -112,7 +112,7 @@ def write_temporary(folder: Path, data: Buffer, mode: int = READ_ONLY, sync: boo
 
 def link_into_place(temporary: Path, path: Path) -> bool:
     """Give a temporary file its name and remove the temporary one. False where the name is taken."""
-    with _translated(path):
+    with translated(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             os.link(temporary, path)
@@ -131,7 +131,7 @@ def _missing_folders(folder: Path) -> list[Path]:
 
 def move_into_place(temporary: Path, path: Path) -> None:
     """Give a temporary file, which was synced, the name of another that it replaces; durable."""
-    with _translated(path):
+    with translated(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         os.replace(temporary, path)
     sync_folders([path.parent])
@@ -139,7 +139,7 @@ def move_into_place(temporary: Path, path: Path) -> None:
 
 def sync_file(path: Path) -> None:
     """fsync a file that was written without."""
-    with _translated(path):
+    with translated(path):
         fd = os.open(path, os.O_RDONLY)
         try:
             os.fsync(fd)
@@ -155,13 +155,13 @@ def sync_folders(folders: Iterable[Path]) -> None:
 
 def remove(path: Path) -> None:
     """Remove a file; a file that is not there is fine."""
-    with _translated(path), suppress(FileNotFoundError):
+    with translated(path), suppress(FileNotFoundError):
         os.unlink(path)
 
 
 def read_bytes(path: Path) -> bytes:
     """All bytes of a regular file. Raises FileMissing, NotAllowed, and NotAFile where it is something else."""
-    with _translated(path), open(path, "rb", buffering=0, opener=_open_at_once) as file:
+    with translated(path), open(path, "rb", buffering=0, opener=_open_at_once) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise NotAFile(f'"{path}" is not a regular file')
         return file.readall()
@@ -187,7 +187,7 @@ def _write_all(fd: int, data: Buffer) -> None:
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

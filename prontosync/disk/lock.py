@@ -8,6 +8,7 @@ from pathlib import Path
 
 import filelock
 
+from prontosync.disk import files
 from prontosync.errors import Busy
 
 
@@ -24,6 +25,9 @@ def repository_lock(path: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise RepositoryBusy("another run is working in this repository", "wait until it has finished") from None
+    except OSError as error:
+        with files.translated(path):
+            raise error
     try:
         yield
     finally:

@@ -50,6 +50,13 @@ class Engine:
         _lock_down(con, *self._settings)
         return con
 
+    @cached_property
+    def streaming(self) -> Engine:
+        """An engine for sorts that stream: held to ``STREAMING_MEMORY``, it spills what does not fit. Joins of many
+        wide rows, whose results are in memory anyway, need more than that."""
+        readable, spill, _, threads = self._settings
+        return Engine(readable, spill, STREAMING_MEMORY, threads)
+
     def __enter__(self) -> Engine:
         return self
 
@@ -57,6 +64,8 @@ class Engine:
         self.close()
 
     def close(self) -> None:
+        if "streaming" in self.__dict__:
+            self.streaming.close()
         if "_con" in self.__dict__:
             self._con.close()
 

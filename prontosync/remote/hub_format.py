@@ -31,7 +31,9 @@ def hub_id(data: bytes | None, url: str) -> str:
     Raises NoHub, NewerHub, and MalformedObject (``model.encoding``).
     """
     if data is None:
-        raise NoHub(f'there is no hub at "{url}"', "make one: prontosync init --bare")
+        raise NoHub(
+            f'there is no hub at "{url}"', f"check the address; to make a hub there: prontosync init --bare {url}"
+        )
     if _claimed_format(data) > FORMAT:
         raise NewerHub(f'the hub at "{url}" was written by a newer version', "upgrade prontosync on this machine")
     return encoding.decode(data, Format).repository

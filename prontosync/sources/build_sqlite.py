@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
+from prontosync.errors import Damaged
 from prontosync.model.schema import DatabaseDdl
 from prontosync.sources.bindings import RowBinder
 from prontosync.sources.connection import Connection, ConstraintFailed, connected
@@ -19,6 +21,13 @@ Tables = Sequence[tuple[SourceTable, Iterator[pa.RecordBatch]]]
 _BEFORE = ("page_size", "encoding", "auto_vacuum")
 _AFTER = ("user_version", "application_id", "journal_mode")
 _TABLE, _INDEX, _TRIGGER = range(3)
+_CREATE = re.compile(r"CREATE (TABLE|INDEX|UNIQUE INDEX|TRIGGER|VIEW) ")
+
+
+class BadDefinition(Damaged):
+    """A snapshot whose definitions are not those of a database: restoring runs nothing else."""
+
+    id = "bad-definition"
 
 
 def build_database(path: Path, is_empty: Callable[[], bool], tables: Tables, database: DatabaseDdl) -> None:
@@ -29,6 +38,7 @@ def build_database(path: Path, is_empty: Callable[[], bool], tables: Tables, dat
     os.close(handle)
     new = Path(name)
     try:
+        _check_statements(tables, database)
         with connected(new, "rw", 0) as connection:
             _fill(connection, tables, database)
         new.chmod(0o666 & ~_umask())
@@ -71,8 +81,7 @@ def _fill(connection: Connection, tables: Tables, database: DatabaseDdl) -> None
     connection.run("BEGIN")
     try:
         _define(connection, tables, _TABLE)
-        for table, batches in tables:
-            _insert(connection, table, batches)
+        counts = {table.name: _insert(connection, table, batches) for table, batches in tables}
         # Triggers would fire on the rows, and indexes are quicker to make at once.
         _define(connection, tables, _INDEX)
         _count(connection, database)
@@ -81,6 +90,7 @@ def _fill(connection: Connection, tables: Tables, database: DatabaseDdl) -> None
             connection.run(statement)
     except ConstraintFailed as error:
         raise ConstraintBroken(f"the rows do not fit their own definition: {error}") from error
+    _check_built(connection, tables, database, counts)
     connection.run("COMMIT")
     for name in _AFTER:
         _set(connection, name, database)
@@ -90,6 +100,24 @@ def _set(connection: Connection, name: str, database: DatabaseDdl) -> None:
     value = database.settings.get(name)
     if value is not None:
         connection.run(f"PRAGMA main.{name} = {literal(value)}")
+
+
+def _check_statements(tables: Tables, database: DatabaseDdl) -> None:
+    """A snapshot comes from elsewhere: its definitions may only be what SQLite itself keeps. Raises BadDefinition."""
+    for statement in [s for table, _ in tables for s in table.ddl.statements] + list(database.statements):
+        if not _CREATE.match(statement):
+            raise BadDefinition(f'the snapshot holds a definition that no database keeps: "{statement[:60]}"')
+
+
+def _check_built(connection: Connection, tables: Tables, database: DatabaseDdl, counts: Mapping[str, int]) -> None:
+    """The same definitions as asked for, and nothing but the rows given. Raises BadDefinition."""
+    wanted = sorted([s for table, _ in tables for s in table.ddl.statements] + list(database.statements))
+    found = connection.rows("SELECT sql FROM main.sqlite_schema WHERE sql IS NOT NULL AND name <> 'sqlite_sequence'")
+    if sorted(row["sql"] for row in found) != wanted:
+        raise BadDefinition("the snapshot's definitions do not give the database that they describe")
+    for table, _ in tables:
+        if connection.value(f"SELECT count(*) FROM main.{quoted(table.name)}") != counts[table.name]:
+            raise BadDefinition(f'table "{table.name}" holds other rows than the snapshot gave it')
 
 
 def _define(connection: Connection, tables: Tables, kind: int) -> None:
@@ -106,14 +134,27 @@ def _kind(statement: str) -> int:
     return _INDEX if statement.startswith(("CREATE INDEX", "CREATE UNIQUE INDEX")) else _TABLE
 
 
-def _insert(connection: Connection, table: SourceTable, batches: Iterator[pa.RecordBatch]) -> None:
+def _insert(connection: Connection, table: SourceTable, batches: Iterator[pa.RecordBatch]) -> int:
+    """How many rows were given."""
+    count = 0
+
+    def counted() -> Iterator[pa.RecordBatch]:
+        nonlocal count
+        for batch in batches:
+            count += batch.num_rows
+            yield batch
+
     binder = RowBinder(table)
     columns = ", ".join(quoted(column.name) for column in binder.columns)
     sql = f"INSERT INTO main.{quoted(table.name)} ({columns}) VALUES ({', '.join(binder.values())})"
     try:
-        connection.bind(sql, binder.schema(), map(binder.encoded, batches))
+        connection.bind(sql, binder.schema(), map(binder.encoded, counted()))
     except ConstraintFailed as error:
-        raise ConstraintBroken(f'table "{table.name}": its rows do not fit its definition: {error}') from error
+        raise ConstraintBroken(
+            f'table "{table.name}": its rows do not fit its definition: {error}',
+            "a column that is skipped needs a default, or must allow NULL, for the table to be restored",
+        ) from error
+    return count
 
 
 def _count(connection: Connection, database: DatabaseDdl) -> None:

@@ -65,6 +65,7 @@ def create_branch(session: Session, name: str, rev: str) -> tuple[RefName, Objec
 
 def create_tag(session: Session, name: str, rev: str) -> tuple[RefName, ObjectId]:
     """A new tag at a revision; a tag never moves. Raises RefExists, BadName, UnknownRevision."""
+    ref_name(name)  # by itself too: hex digits only would be taken for an id
     return _create(session, ref_name(TAG_PREFIX + name), "tag", rev)
 
 

@@ -11,7 +11,7 @@ from prontosync.model.names import TAG_PREFIX, RefName, ref_name
 from prontosync.workflow.remotes import Transfer, fetch, linked, push, remotes_for_fetch, remotes_for_push
 from prontosync.workflow.session import Session
 
-_OF_ONE_REMOTE = frozenset(range(11, 19))
+_OF_ONE_REMOTE = frozenset(range(10, 19))
 
 
 class NoRemote(NotFound):

@@ -32,6 +32,12 @@ class NotForward(Moved):
     id = "not-forward"
 
 
+class AnotherHub(Damaged):
+    """The address of a remote leads to a hub with another id than the one that was seen there."""
+
+    id = "another-hub"
+
+
 @dataclass(frozen=True)
 class RefMove:
     old: ObjectId | None
@@ -66,6 +72,20 @@ class Link:
 
     def remember(self, ref: RefName, data: bytes) -> None:
         self.session.repo.remembered.write(self.name, ref, data)
+
+    def news(self, refs: Sequence[RefName]) -> dict[RefName, list[tuple[RefState, bytes]]]:
+        """The new records of refs (``Remote.read_refs``). Raises AnotherHub where the address leads elsewhere now."""
+        known = {ref: self.remembered(ref) for ref in refs}
+        try:
+            return self.remote.read_refs(known)
+        except Damaged:
+            before = next((seen.state.record.hub for seen in known.values() if seen), None)
+            if before is None or self.remote.hub_id() == before:
+                raise
+            raise AnotherHub(
+                f'remote "{self.name}" is another hub than before: {self.config.url}',
+                "check its address: prontosync remote list; if another hub is meant, add it under another name",
+            ) from None
 
     def tracking(self, ref: RefName) -> RefName:
         """The ref here that says where the remote's was last seen."""
@@ -123,7 +143,7 @@ def fetch(link: Link, branches: Sequence[RefName] = ()) -> Transfer:
     session.guard_space()
     result = Transfer(link.name)
     wanted = _wanted(link, branches)
-    news = link.remote.read_refs({ref: link.remembered(ref) for ref in wanted})
+    news = link.news(wanted)
     failed: Damaged | None = None
     for ref, records in sorted(news.items()):
         try:
@@ -145,7 +165,7 @@ def push(link: Link, branches: Sequence[RefName] = ()) -> Transfer:
     session, started = link.session, time.monotonic()
     result = Transfer(link.name)
     wanted = list(branches) or [session.repo.branch]
-    news = link.remote.read_refs({ref: link.remembered(ref) for ref in wanted})
+    news = link.news(wanted)
     for ref, records in sorted(news.items()):
         _take(link, ref, records, result)
     result.refs.clear()

@@ -15,7 +15,7 @@ from prontosync.disk.files import free_bytes
 from prontosync.disk.objects import ObjectStore, OverlayObjectStore
 from prontosync.disk.refs import Mover
 from prontosync.disk.repository import Repository, find
-from prontosync.engine.connection import STREAMING_MEMORY, Engine
+from prontosync.engine.connection import Engine
 from prontosync.errors import NoSpace, NotFound
 from prontosync.history.ancestry import Ancestry
 from prontosync.history.bases import Bases
@@ -81,7 +81,7 @@ class Session:
         if self._given is not None:
             return self._given
         self.repo.tmp.mkdir(exist_ok=True)
-        return Engine([self.repo.inner / "objects"], self.repo.tmp, memory=STREAMING_MEMORY)
+        return Engine([self.repo.inner / "objects"], self.repo.tmp)
 
     @cached_property
     def cached_store(self) -> ObjectStore:
@@ -148,7 +148,8 @@ class Session:
     def need_head(self) -> ObjectId:
         head = self.head()
         if head is None:
-            raise NoHead(f'branch "{self.repo.branch}" has no commits yet', "make one: prontosync snapshot")
+            first = "prontosync snapshot" if self.repo.config.source else "prontosync pull REMOTE BRANCH"
+            raise NoHead(f'branch "{self.repo.branch}" has no commits yet', f"begin with: {first}")
         return head
 
     def sums(self, table: str) -> frozenset[str]:

@@ -63,6 +63,7 @@ class Cloned:
     head: ObjectId | None
     fetched: Transfer
     source: str | None
+    absent: RefName | None = None
 
 
 def init(top: Path, world: World, source: str | None, store: str | None, branch: str | None) -> Started:
@@ -158,6 +159,7 @@ def _remove_all(top: Path, existed: bool) -> None:
 def _fill(repo: Repository, world: World, branch: str | None, store: str | None, source: str | None) -> Cloned:
     with repo.lock(), Session(repo, world) as session:
         with linked(session, HUB) as link:
+            link.remote.hub_id()
             refs = link.remote.list_refs()
             chosen = _choose(refs, branch, store)
             fetched = fetch(link, refs if store is None else _for_store(refs, chosen))
@@ -168,7 +170,9 @@ def _fill(repo: Repository, world: World, branch: str | None, store: str | None,
         if source is None and head is not None:
             session.advance(chosen, head)
         session.journal("clone", branch=chosen)
-        return Cloned(repo.top, chosen, session.head(), fetched, state)
+        own = default_branch(store)
+        absent = own if store and branch is None and chosen not in (own, MAIN) else None
+        return Cloned(repo.top, chosen, session.head(), fetched, state, absent)
 
 
 def _keep_branch(repo: Repository, session: Session, chosen: RefName) -> None:

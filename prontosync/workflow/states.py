@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from prontosync.disk.files import translated
 from prontosync.disk.objects import FolderObjectStore, OverlayObjectStore, ScratchObjectStore
 from prontosync.errors import NotFound
 from prontosync.history.commits import Tree
@@ -102,8 +103,9 @@ def _committed(session: Session, rev: str, commit: ObjectId) -> State:
 
 @contextmanager
 def _scratch(tmp: Path) -> Iterator[Path]:
-    tmp.mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="live-", dir=tmp))
+    with translated(tmp):
+        tmp.mkdir(exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="live-", dir=tmp))
     try:
         yield folder
     finally:
