@@ -185,7 +185,8 @@ def tell_left_out(context: Context, tables: tuple[LeftOut, ...]) -> None:
     for left in tables:
         output.note(context, f'left out: table "{left.name}": {left.reason}')
         if left.hint:
-            output.hint(context, left.hint)
+            for line in left.hint.splitlines():
+                output.hint(context, line)
 
 
 def _tell_started(context: Context, started: Started) -> None:

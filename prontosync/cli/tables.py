@@ -9,7 +9,6 @@ import click
 from prontosync.cli import output as out
 from prontosync.cli.command import command
 from prontosync.cli.context import Context
-from prontosync.cli.escape import escape
 from prontosync.cli.grid import grid
 from prontosync.cli.options import output_option, rev_argument
 from prontosync.cli.world import reading
@@ -71,7 +70,8 @@ def ls_files(context: Context, rev: str, table: str) -> None:
             }
         )
     else:
-        out.emit_text("\n".join(_file_lines(found)))
+        # As data: the SQL must name a column with a line break or an escape in it exactly.
+        out.emit_data([f"{line}\n".encode() for line in _file_lines(found)])
 
 
 @command(
@@ -114,6 +114,6 @@ def _summary_json(one: TableSummary) -> dict[str, Any]:
 
 
 def _file_lines(found: TableFiles) -> list[str]:
-    lines = [escape(str(path)) for path in found.segments]
-    lines += [f"{escape(str(path))} (patch)" for path in found.patches]
-    return [*lines, "", escape(found.sql) + ";"]
+    lines = [str(path) for path in found.segments]
+    lines += [f"{path} (patch)" for path in found.patches]
+    return [*lines, "", found.sql + ";"]
