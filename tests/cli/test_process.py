@@ -38,7 +38,13 @@ sys.exit(main(["act"]))
 )
 def test_a_signal_unwinds_and_has_its_exit_code(number: int, code: int, word: str, tmp_path: Path) -> None:
     started = tmp_path / "started"
-    process = subprocess.Popen([sys.executable, "-c", SLEEPER, str(started)], stderr=subprocess.PIPE, text=True)
+    # A shell starts what it puts in the background with SIGINT ignored, and children inherit that.
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLEEPER, str(started)],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     _wait_for(started, process)
     process.send_signal(number)
     _, talk = process.communicate(timeout=20)
