@@ -48,8 +48,8 @@ def sql(context: Context, query: str, at: str, attach: tuple[str, ...], format_n
     states can be compared: "SELECT * FROM old.stock". Open conflicts are in the schema "conflicts", a row for each
     candidate. A table whose name is unusual goes in double quotes.
 
-    A column of mixed types is text here, with blobs in hex, as 0x00ff; all times are UTC. In CSV bytes are in hex too, in
-    JSON base64.
+    A column of mixed types is text here, with blobs in hex, as 0x00ff; all times are UTC. In CSV bytes are in hex too,
+    in JSON base64.
     """
     from prontosync.workflow.query import asked
 

@@ -40,10 +40,9 @@ def test_a_signal_unwinds_and_has_its_exit_code(number: int, code: int, word: st
     started = tmp_path / "started"
     # A shell starts what it puts in the background with SIGINT ignored, and children inherit that.
     process = subprocess.Popen(
-        [sys.executable, "-c", SLEEPER, str(started)],
+        ["env", "--default-signal=INT", sys.executable, "-c", SLEEPER, str(started)],
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     _wait_for(started, process)
     process.send_signal(number)

@@ -107,7 +107,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(
 @pytest.mark.parametrize(
     ("args", "message", "hint"),
     [
-        (["versiom"], 'no command "versiom"', 'did you mean "version"'),
+        (["conflcts"], 'no command "conflcts"', 'did you mean "conflicts"'),
         (["xyzzy"], 'no command "xyzzy"', "prontosync help"),
         (["help", "xyzzy"], 'no command "xyzzy"', "prontosync help"),
         (["version", "--jsom"], 'no option "--jsom"', 'did you mean "--json"'),
