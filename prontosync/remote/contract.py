@@ -1,7 +1,9 @@
 """What a hub must do, over SFTP or as a folder: keep write-once files and give them back.
 
 Promises that every remote keeps, held by one contract suite: an object or record appears whole and durable or not at
-all; publishing over an existing name never changes it; every byte is checked on both ways; nothing is ever locked.
+all; publishing over an existing name never changes it; every byte is checked on both ways; nothing is ever locked. A
+``task`` is advanced by bytes of objects and by objects: of uploads those that are acknowledged, or were there already,
+so that in the end it got all of them; of a fetch those that arrived.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from prontosync.disk.refs import Mover, RefState
 from prontosync.errors import Damaged, NoSpace, Refused, Unreachable
 from prontosync.model.ids import ObjectId, ObjectName
 from prontosync.model.names import RefName
+from prontosync.model.progress import UNTOLD, Task
 
 
 class RemoteUnreachable(Unreachable):
@@ -107,6 +110,7 @@ class Remote(Protocol):
         new: ObjectId | None,
         mover: Mover,
         uploads: Sequence[Upload] = (),
+        task: Task = UNTOLD,
     ) -> Remembered | None:
         """Publish ``uploads``, then move the ref on from ``current`` by one record. None where another client moved it
         first (the uploads stay). Uploads that are there already are fine. All writes in pipelined stages; the record
@@ -114,7 +118,7 @@ class Remote(Protocol):
         bytes, RolledBack where the record of ``current`` is gone."""
         ...
 
-    def publish(self, uploads: Sequence[Upload]) -> None:
+    def publish(self, uploads: Sequence[Upload], task: Task = UNTOLD) -> None:
         """Publish objects without moving a ref."""
         ...
 
@@ -123,7 +127,7 @@ class Remote(Protocol):
         ...
 
     def fetch(
-        self, wanted: Iterable[tuple[ObjectName, int | None]], folder: Path
+        self, wanted: Iterable[tuple[ObjectName, int | None]], folder: Path, task: Task = UNTOLD
     ) -> Iterator[tuple[ObjectName, Path | None]]:
         """Download objects, pipelined, each into a temporary file in ``folder`` (fsynced, mode 0444), verified against
         its name, never more bytes than the expected size (where given) plus one. Yields as they arrive, in no order;

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from prontosync.disk import files
 from prontosync.model.ids import Buffer, ObjectName, object_hasher
+from prontosync.model.progress import UNTOLD, Task
 from prontosync.remote.contract import RemoteDamaged
 
 MAX_BYTES = {"json": 64 << 20, "parquet": 4 << 30}
@@ -17,11 +18,12 @@ MAX_BYTES = {"json": 64 << 20, "parquet": 4 << 30}
 
 
 class Download:
-    """Takes an object's bytes in order. ``finish`` or ``discard`` ends it; nothing is left behind by ``discard``."""
+    """Takes an object's bytes in order. ``finish`` or ``discard`` ends it; nothing is left behind by ``discard``, and
+    ``task`` is told that its bytes must come again."""
 
-    def __init__(self, name: ObjectName, size: int | None, folder: Path, url: str) -> None:
-        self.name, self.size, self.url = name, size, url
-        self.received = 0
+    def __init__(self, name: ObjectName, size: int | None, folder: Path, url: str, task: Task = UNTOLD) -> None:
+        self.name, self.size, self.url, self._task = name, size, url, task
+        self.received = self._told = 0
         self._hasher = object_hasher()
         self.path = files.write_temporary(folder, b"", mode=0o600, sync=False)
         self._file = open(self.path, "wb")  # noqa: SIM115  # closed by finish and discard
@@ -35,6 +37,8 @@ class Download:
         self._hasher.update(data)
         with _local(self.path):
             self._file.write(data)
+        self._told += len(data)
+        self._task.advance(len(data))
 
     @property
     def limit(self) -> int:
@@ -54,12 +58,16 @@ class Download:
             os.fchmod(self._file.fileno(), files.READ_ONLY)
             os.fsync(self._file.fileno())
             self._file.close()
+        self._told = 0
+        self._task.advance(0, 1)
         return self.path
 
     def discard(self) -> None:
         with suppress(OSError):  # what could not be flushed is thrown away anyway
             self._file.close()
         files.remove(self.path)
+        self._task.advance(-self._told)
+        self._told = 0
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ from prontosync.disk.refs import Mover, RefState, next_record, record_path
 from prontosync.model import encoding
 from prontosync.model.ids import ObjectId, ObjectName, object_id
 from prontosync.model.names import BadName, RefName, ref_name
+from prontosync.model.progress import UNTOLD, Task
 from prontosync.remote import hub_format
 from prontosync.remote.contract import Remembered, RemoteDamaged, RemoteFull, RemoteRefused, RolledBack, Upload
 from prontosync.remote.download import Download
@@ -68,6 +68,7 @@ class FolderRemote:
         new: ObjectId | None,
         mover: Mover,
         uploads: Sequence[Upload] = (),
+        task: Task = UNTOLD,
     ) -> Remembered | None:
         record = next_record(current.record.hub if current else self.hub_id(), name, current, new, mover)
         data = encoding.encode(record)
@@ -75,17 +76,20 @@ class FolderRemote:
             raise RolledBack(
                 f'ref "{name}" on "{self.url}" has lost generation {current.generation}', "prontosync fetch"
             )
-        self.publish(uploads)
+        self.publish(uploads, task)
         if not self.put(record_path(name, record.generation), data):
             return None
         return Remembered(RefState(record, object_id(data)), data)
 
-    def publish(self, uploads: Sequence[Upload]) -> None:
+    def publish(self, uploads: Sequence[Upload], task: Task = UNTOLD) -> None:
         with self._translated():
             waiting = [upload for upload in uploads if not self._has(upload)]
+            there = len(uploads) - len(waiting)
+            task.advance(sum(upload.size for upload in uploads) - sum(upload.size for upload in waiting), there)
             self._check_room(waiting)
             for upload in waiting:
                 self._add(upload)
+                task.advance(upload.size, 1)
             shards = [(self.top / upload.name.path).parent for upload in waiting]
             files.sync_folders([*shards, self.top / "objects"] if shards else [])
 
@@ -94,10 +98,10 @@ class FolderRemote:
             return [name for name in names if not self._is_file(name.path)]
 
     def fetch(
-        self, wanted: Iterable[tuple[ObjectName, int | None]], folder: Path
+        self, wanted: Iterable[tuple[ObjectName, int | None]], folder: Path, task: Task = UNTOLD
     ) -> Iterator[tuple[ObjectName, Path | None]]:
         for name, size in wanted:
-            yield name, self._fetch(name, size, folder)
+            yield name, self._fetch(name, size, folder, task)
 
     def probe(self) -> list[str]:
         with self._translated():
@@ -130,11 +134,11 @@ class FolderRemote:
         files.link_into_place(temporary, self.top / upload.name.path)
         self.bytes_sent += len(data)
 
-    def _fetch(self, name: ObjectName, size: int | None, folder: Path) -> Path | None:
+    def _fetch(self, name: ObjectName, size: int | None, folder: Path, task: Task) -> Path | None:
         with self._translated():
             if self._size(name.path) is None:
                 return None
-        download = Download(name, size, folder, self.url)
+        download = Download(name, size, folder, self.url, task)
         try:
             with self._opened(name) as pieces:
                 for piece in pieces:
@@ -201,7 +205,7 @@ class FolderRemote:
         """Try a link, and that a second one does not replace it."""
         folder = self.top / "tmp"
         first, second = files.write_temporary(folder, b"first"), files.write_temporary(folder, b"second")
-        target = folder / f".tmp-{secrets.token_hex(8)}"
+        target = folder / f".tmp-{os.urandom(8).hex()}"
         try:
             os.link(first, target)
             if files.link_into_place(second, target) or files.read_bytes(target) != b"first":

@@ -16,6 +16,7 @@ from prontosync.disk.refs import PER_FOLDER, Mover, RefState, next_record, recor
 from prontosync.model import encoding
 from prontosync.model.ids import ObjectId, ObjectName, object_id
 from prontosync.model.names import RefName
+from prontosync.model.progress import UNTOLD, Task
 from prontosync.remote import hub_format
 from prontosync.remote.connection import Address, ConnectionOptions
 from prontosync.remote.contract import Remembered, RemoteRefused, RemoteUnreachable, RolledBack, Upload
@@ -92,39 +93,40 @@ class SftpRemote:
         new: ObjectId | None,
         mover: Mover,
         uploads: Sequence[Upload] = (),
+        task: Task = UNTOLD,
     ) -> Remembered | None:
         hub = current.record.hub if current else self.hub_id()
         record = next_record(hub, name, current, new, mover)
         state = Remembered(RefState(record, object_id(data := encoding.encode(record))), data)
-        ours = self._run(lambda files: self._advance(files, state, current, uploads))
+        ours = self._run(lambda files: self._advance(files, state, current, uploads, task))
         return state if ours else None
 
-    def publish(self, uploads: Sequence[Upload]) -> None:
-        self._run(lambda files: self._publish(files, uploads))
+    def publish(self, uploads: Sequence[Upload], task: Task = UNTOLD) -> None:
+        self._run(lambda files: self._publish(files, uploads, task))
 
     def missing(self, names: Sequence[ObjectName]) -> list[ObjectName]:
         found = self._run(lambda files: files.attributes([name.path for name in names]))
         return [name for name, there in zip(names, found, strict=True) if there is None]
 
     def fetch(
-        self, wanted: Iterable[tuple[ObjectName, int | None]], folder: Path
+        self, wanted: Iterable[tuple[ObjectName, int | None]], folder: Path, task: Task = UNTOLD
     ) -> Iterator[tuple[ObjectName, Path | None]]:
         source = iter(wanted)
         while batch := list(islice(source, FETCH_AT_ONCE)):
-            yield from self._fetch_batch(batch, folder)
+            yield from self._fetch_batch(batch, folder, task)
 
     def probe(self) -> list[str]:
         refs = self.list_refs()
         return self._run(lambda files: SftpProbe(files, self._options.store).run(refs))
 
     def _fetch_batch(
-        self, batch: list[tuple[ObjectName, int | None]], folder: Path
+        self, batch: list[tuple[ObjectName, int | None]], folder: Path, task: Task
     ) -> Iterator[tuple[ObjectName, Path | None]]:
         for attempt in range(self._options.tries):
             try:
                 connection = self._connected()
                 with translated(self.url, connection.reason):
-                    for name, path in SftpDownload(self._files(connection), folder).fetch(batch):
+                    for name, path in SftpDownload(self._files(connection), folder, task).fetch(batch):
                         batch = [item for item in batch if item[0] != name]
                         yield name, path
                 return
@@ -138,18 +140,18 @@ class SftpRemote:
         finally:
             self._hub = log.hub
 
-    def _publish(self, files: SftpFiles, uploads: Sequence[Upload]) -> None:
-        upload = SftpUpload(files, self._options.store)
+    def _publish(self, files: SftpFiles, uploads: Sequence[Upload], task: Task) -> None:
+        upload = SftpUpload(files, self._options.store, task)
         outgoing = [_outgoing(item) for item in uploads]
         with upload.tidy(outgoing):
             upload.look(outgoing, [])
             self._send(upload, outgoing)
 
     def _advance(
-        self, files: SftpFiles, state: Remembered, current: RefState | None, uploads: Sequence[Upload]
+        self, files: SftpFiles, state: Remembered, current: RefState | None, uploads: Sequence[Upload], task: Task
     ) -> bool:
         """Whether the record at the next generation is ours; also where it was linked by an earlier try."""
-        upload = SftpUpload(files, self._options.store)
+        upload = SftpUpload(files, self._options.store, task)
         name, generation = RefName(state.state.record.ref), state.state.generation
         record = _outgoing_record(record_path(name, generation), state.data)
         outgoing = [*map(_outgoing, uploads), record]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from prontosync.model.ids import ObjectName
+from prontosync.model.progress import UNTOLD, Task
 from prontosync.remote.contract import RemoteDamaged
 from prontosync.remote.download import MAX_BYTES, Download
 from prontosync.remote.sftp_files import Opened, SftpFiles, read_request
@@ -32,8 +33,8 @@ class _Incoming:
 class SftpDownload:
     """One batch of objects, no more than may be open at once."""
 
-    def __init__(self, files: SftpFiles, folder: Path) -> None:
-        self.files, self.folder = files, folder
+    def __init__(self, files: SftpFiles, folder: Path, task: Task = UNTOLD) -> None:
+        self.files, self.folder, self.task = files, folder, task
         self.chunk = files.pipeline.chunk
 
     def fetch(self, wanted: Sequence[Wanted]) -> Iterator[tuple[ObjectName, Path | None]]:
@@ -46,7 +47,7 @@ class SftpDownload:
                 if file.handle is None or size is None:
                     yield name, None
                     continue
-                download = Download(name, size, self.folder, self.files.url)
+                download = Download(name, size, self.folder, self.files.url, self.task)
                 incoming.append(_Incoming(name, size, file.handle, download))
                 download.take(file.first)
             yield from self._receive(incoming)

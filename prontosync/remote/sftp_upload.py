@@ -16,6 +16,7 @@ from paramiko.sftp_attr import SFTPAttributes
 from prontosync.disk.files import READ_ONLY
 from prontosync.errors import ProntoError
 from prontosync.model.ids import ObjectId
+from prontosync.model.progress import UNTOLD, Task
 from prontosync.remote.contract import RemoteDamaged, RemoteFull, RemoteRefused, RemoteUnreachable
 from prontosync.remote.sftp_files import Room, SftpFiles
 from prontosync.remote.sftp_pipeline import FSYNC, HARDLINK, STATVFS, Request
@@ -47,8 +48,9 @@ class Outgoing:
 class SftpUpload:
     """Publishes over one connection, in stages that the caller calls in turn inside ``tidy``."""
 
-    def __init__(self, files: SftpFiles, store: str) -> None:
-        self.files, self.store = files, store
+    def __init__(self, files: SftpFiles, store: str, task: Task = UNTOLD) -> None:
+        self.files, self.store, self._task = files, store, task
+        self._told = [0, 0]
         self.pipeline = files.pipeline
         self._syncs = FSYNC in self.pipeline.extensions
         self._room: Room | None = None
@@ -58,13 +60,13 @@ class SftpUpload:
     @contextmanager
     def tidy(self, files: Sequence[Outgoing]) -> Iterator[None]:
         """Where the body raises one of our errors, and so the link still stands, no temporary file is left behind, as
-        far as the hub allows."""
+        far as the hub allows. Whatever it raises, the task is told that all must be done again."""
         try:
             yield
-        except RemoteUnreachable:
-            raise
-        except ProntoError:
-            self.drop(files)
+        except BaseException as error:
+            self._task.advance(-self._told[0], -self._told[1])
+            if isinstance(error, ProntoError) and not isinstance(error, RemoteUnreachable):
+                self.drop(files)
             raise
 
     def look(self, files: Sequence[Outgoing], also: Sequence[str]) -> list[bool]:
@@ -97,6 +99,10 @@ class SftpUpload:
             file, doing = request.what
             if not file.failed and not _went_well(file, doing, reply):
                 file.failed = (doing, reply)
+            elif doing == "write":
+                self._tell(file, len(request.args[-1]))
+            elif doing == "close":
+                self._tell(file, 0, 1)
         self._check(pending)
 
     def link(self, batch: Sequence[Outgoing]) -> None:
@@ -179,6 +185,13 @@ class SftpUpload:
         if size is not None and size != file.source.size:
             raise self._wrong_size(file, size)
         file.there = size is not None
+        if file.there:
+            self._tell(file, file.source.size, 1)
+
+    def _tell(self, file: Outgoing, amount: int, objects: int = 0) -> None:
+        if not file.contested:
+            self._told = [self._told[0] + amount, self._told[1] + objects]
+            self._task.advance(amount, objects)
 
     def _write_requests(self, batch: Sequence[Outgoing]) -> Iterator[Request]:
         for file in batch:

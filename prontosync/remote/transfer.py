@@ -6,23 +6,26 @@ stop.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from prontosync.disk.objects import FolderObjectStore
 from prontosync.history.ancestry import Ancestry
 from prontosync.history.closure import (
+    brings_segments,
     commit_name,
     commit_objects,
     direct_objects,
     segments_of,
     travelling,
+    tree_names,
     tree_objects,
 )
 from prontosync.history.commits import Commits
 from prontosync.model.ids import ObjectId, ObjectName
 from prontosync.model.objects import Commit, decode_commit
+from prontosync.model.progress import SILENT, Progress, counted
 from prontosync.remote.contract import Remote, RemoteDamaged, Upload
 
 GROUP_BYTES = 4 << 20
@@ -43,10 +46,20 @@ class Moved:
 
 class Fetch:
     """Brings commits of one branch, with all they need. ``own`` is the fetcher's own branch, whose commits are followed
-    too where the remote has them; other parents are boundaries."""
+    too where the remote has them; other parents are boundaries. ``label`` tells ``progress`` what is brought."""
 
-    def __init__(self, remote: Remote, store: FolderObjectStore, branch: str, own: str, tmp: Path) -> None:
+    def __init__(
+        self,
+        remote: Remote,
+        store: FolderObjectStore,
+        branch: str,
+        own: str,
+        tmp: Path,
+        progress: Progress = SILENT,
+        label: str = "fetching",
+    ) -> None:
         self._remote, self._store, self._branch, self._own, self._tmp = remote, store, branch, own, tmp
+        self._progress, self._label = progress, label
         self._commits: dict[ObjectId, tuple[Commit, Path]] = {}
         self._absent: set[ObjectId] = set()
         self.moved = Moved()
@@ -70,7 +83,9 @@ class Fetch:
         required, optional = set(self._missing(tips)), set[ObjectId]()
         while wanted := required | optional:
             found: set[ObjectId] = set()
-            for name, path in self._remote.fetch([(commit_name(c), None) for c in sorted(wanted)], self._tmp):
+            asked = [(commit_name(commit), None) for commit in sorted(wanted)]
+            arriving = self._remote.fetch(asked, self._tmp)
+            for name, path in counted(arriving, self._label, len(asked), "commits", self._progress):
                 if path is None:
                     self._note_absent(name.id, name.id in required)
                     continue
@@ -113,13 +128,16 @@ class Fetch:
     def _bring(self, wanted: Iterable[tuple[ObjectName, int | None]]) -> None:
         fresh = {name: size for name, size in wanted if not self._store.has(name)}
         arrived = []
-        for name, path in self._remote.fetch(fresh.items(), self._tmp) if fresh else ():
-            if path is None:
-                raise RemoteDamaged(f"the remote lacks object {name.id}", "check it: prontosync verify --remote NAME")
-            self.moved.add(path.stat().st_size)
-            self._store.adopt(name, path)
-            arrived.append(name)
-        self._store.sync(arrived)
+        with self._progress.task(self._label, _total(fresh.values()), "bytes", len(fresh)) as task:
+            for name, path in self._remote.fetch(fresh.items(), self._tmp, task) if fresh else ():
+                if path is None:
+                    raise RemoteDamaged(
+                        f"the remote lacks object {name.id}", "check it: prontosync verify --remote NAME"
+                    )
+                self.moved.add(path.stat().st_size)
+                self._store.adopt(name, path)
+                arrived.append(name)
+            self._store.sync(arrived)
 
     def _oldest_first(self, tips: Sequence[ObjectId]) -> list[ObjectId]:
         """Parents before children, iteratively: histories are long."""
@@ -141,6 +159,12 @@ class Fetch:
         return order
 
 
+def _total(sizes: Collection[int | None]) -> int | None:
+    """All of them together, where they are known."""
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None
+
+
 @dataclass(frozen=True)
 class Group:
     """Commits to publish together, the newest of which the ref moves to."""
@@ -148,16 +172,25 @@ class Group:
     tip: ObjectId
     uploads: list[Upload]
 
+    @property
+    def bytes(self) -> int:
+        return sum(upload.size for upload in self.uploads)
+
 
 def outgoing(
     store: FolderObjectStore, commits: Commits, ancestry: Ancestry, branch: str, tip: ObjectId, there: ObjectId | None
 ) -> Iterator[Group]:
     """What the remote, whose ref is at ``there``, lacks of ``tip``: groups of objects, oldest commits first."""
-    known = tree_objects(commits, there) if there else set()
+    known = tree_names(commits, there) if there else set()
+    unread = there
     uploads: list[Upload] = []
     size = 0
     new = _line(commits, ancestry, branch, tip, there)
     for number, commit in enumerate(new):
+        if unread and brings_segments(commits, commit, known):
+            # Most commits lay patches over what is there; then no checkpoint is read, which takes Arrow.
+            known |= tree_objects(commits, unread)
+            unread = None
         for name, _ in list(commit_objects(commits, commit, known)):
             upload = Upload(name, store.path(name), store.size(name))
             uploads.append(upload)

@@ -21,6 +21,7 @@ from tests.fixtures.hubs import Hub
         (paramiko.SFTPClient._read_response, ["self", "waitfor"]),
         (paramiko.SFTPClient._send_packet, ["self", "t", "packet"]),
         (paramiko.SFTPClient._read_packet, ["self"]),
+        (paramiko.SFTPClient._write_all, ["self", "out"]),
         (paramiko.SFTPClient._send_version, ["self"]),
         (paramiko.Transport._send_user_message, ["self", "data"]),
     ],
