@@ -28,6 +28,7 @@ COMMANDS: dict[str, Entry] = {
     "status": Entry("status", "status", "show what changed, and how things stand", "work"),
     "snapshot": Entry("snapshot", "snapshot", "commit the live database's state", "work"),
     "diff": Entry("diff", "diff", "show the rows in which two states differ", "work"),
+    "track": Entry("track", "track", "let the live database note what changes", "work"),
     "branch": Entry("branches", "branch", "list, make and delete branches", "work"),
     "tag": Entry("branches", "tag", "list, make and delete tags", "work"),
     "switch": Entry("branches", "switch", "go to another branch, without a live database", "work"),

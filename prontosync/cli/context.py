@@ -16,7 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
+from prontosync.cli.progress import TerminalProgress
 from prontosync.errors import RepositoryError, UsageError
+from prontosync.model.progress import SILENT, Progress
 
 Clock = Callable[[], datetime]
 """Returns the present moment as an aware datetime in UTC."""
@@ -25,19 +27,19 @@ ENVIRONMENT: dict[str, str] = {
     "PRONTOSYNC_DATE": "the moment that counts as now, as RFC 3339: `2026-12-31T14:00:00Z`",
     "PRONTOSYNC_AUTHOR": "the author of snapshots; without it, the name of the account",
     "NO_COLOR": "no colours, if set to anything",
-    "TERM": "no colours, if `dumb`",
+    "TERM": "no colours, if `dumb`; then, or without it, no progress either",
 }
 """Every variable that is read, and its meaning; the manual is rendered from this table."""
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Context:
     """``start`` is the folder where the search for a repository begins, absolute.
 
-    ``author`` is the name a snapshot carries unless the command is given another. ``colour`` and ``progress`` are
-    already decided: true means do it.
+    ``author`` is the name a snapshot carries unless the command is given another. ``colour`` is already
+    decided: true means do it. ``progress`` is SILENT where it is not wanted, or there is no terminal.
     """
 
     start: Path
@@ -46,7 +48,7 @@ class Context:
     quiet: bool = False
     verbose: bool = False
     colour: bool = False
-    progress: bool = False
+    progress: Progress = SILENT
     json: bool = False
 
 
@@ -62,7 +64,7 @@ def from_environment(
         quiet=quiet,
         verbose=verbose,
         colour=not plain and _is_terminal(sys.stdout),
-        progress=not no_progress and not quiet and _is_terminal(sys.stderr),
+        progress=SILENT if no_progress or quiet else _progress(sys.stderr, colour=not plain),
     )
 
 
@@ -103,6 +105,12 @@ def _author() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # a container's user without an entry
         return f"uid-{os.getuid()}"
+
+
+def _progress(stream: TextIO | None, colour: bool) -> Progress:
+    if stream is None or not _is_terminal(stream) or os.environ.get("TERM", "dumb") in {"", "dumb", "unknown"}:
+        return SILENT
+    return TerminalProgress(stream, colour=colour)
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

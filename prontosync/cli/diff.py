@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prontosync.cli import output as out
-from prontosync.cli.cells import changed_cells, named_cells
+from prontosync.cli.cells import RowTeller
 from prontosync.cli.command import command
 from prontosync.cli.context import Context
 from prontosync.cli.escape import escape
@@ -20,7 +20,6 @@ from prontosync.errors import UsageError
 
 if TYPE_CHECKING:
     from prontosync.history.diff import SchemaChange, TableDiff
-    from prontosync.model.schema import TableSchema
     from prontosync.workflow.diff import Diff, RowChange
 
 _SIGNS = {"insert": ("+", "green"), "delete": ("-", "red"), "update": ("~", "yellow")}
@@ -116,13 +115,15 @@ class View:
                 yield from self._rows_text(table)
 
     def _rows_text(self, table: TableDiff) -> Iterator[str]:
-        from prontosync.workflow.diff import changed_columns, row_changes
+        from prontosync.workflow.diff import row_changes
 
-        schema = table.delta.schema
-        for change in row_changes(table.delta):
-            sign, style = _SIGNS[change.kind]
-            mark = out.paint(self._context, sign, style)  # type: ignore[arg-type]
-            yield f"{mark} {_row_text(schema, change, changed_columns(schema, change))}\n"
+        teller = RowTeller(table.deltas.schema)
+        marks = {
+            kind: out.paint(self._context, sign, style)  # type: ignore[arg-type]
+            for kind, (sign, style) in _SIGNS.items()
+        }
+        for change in row_changes(table.deltas):
+            yield f"{marks[change.kind]} {_row_text(teller, change)}\n"
 
     def _json(self) -> Iterator[str]:
         changes = [_schema_json(change) for change in self._diff.schema_changes()]
@@ -183,13 +184,13 @@ def _schema_json(change: SchemaChange) -> dict[str, Any]:
     return {"table": change.table, "change": change.change, "details": list(change.details)}
 
 
-def _row_text(schema: TableSchema, change: RowChange, columns: list[int]) -> str:
+def _row_text(teller: RowTeller, change: RowChange) -> str:
     row = change.new if change.old is None else change.old
     assert row is not None
-    key = named_cells(schema, row, schema.key)
+    key = teller.named(row, teller.key)
     if change.old is not None and change.new is not None:
-        return f"{key}: {changed_cells(schema, change.old, change.new, columns)}"
-    return f"{key}: {named_cells(schema, row, schema.values)}" if schema.values else key
+        return f"{key}: {teller.changed(change.old, change.new)}"
+    return f"{key}: {teller.named(row, teller.values)}" if teller.values else key
 
 
 def _rows_json(table: TableDiff) -> Iterator[dict[str, Any]]:
@@ -197,13 +198,13 @@ def _rows_json(table: TableDiff) -> Iterator[dict[str, Any]]:
     from prontosync.model.values import row_to_json
     from prontosync.workflow.diff import row_changes
 
-    schema = table.delta.schema
+    schema = table.deltas.schema
     types = {column.name: column.type for column in schema.columns}
 
     def whole(row: tuple[Any, ...] | None) -> dict[str, Any] | None:
         return None if row is None else row_to_json(dict(zip(schema.names, row, strict=True)), types)
 
-    for change in row_changes(table.delta):
+    for change in row_changes(table.deltas):
         yield {
             "table": table.table,
             "change": change.kind,

@@ -14,7 +14,7 @@ from prontosync.errors import ProntoError
 BUG = 70
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Failure:
     """``text`` replaces message and hint where a whole page is shown, such as the help of a group."""
 

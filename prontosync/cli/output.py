@@ -1,6 +1,7 @@
 """The only place that writes to standard output and standard error: data to the first, talk to the second.
 
-Everything is UTF-8, whatever the locale says. A stream that is closed swallows what it is given.
+Everything is UTF-8, whatever the locale says. A stream that is closed swallows what it is given. A drawing that is kept
+below all of it gives way.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import date, datetime, time
 from itertools import islice
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Literal, Protocol, TextIO
 
 from prontosync.cli.context import Context
 from prontosync.cli.escape import escape, escape_json, escape_lines
@@ -29,6 +30,37 @@ _CODES: dict[Style, int] = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow
 _OWN_STYLE = re.compile("(\x1b\\[(?:1|2|31|32|33|34|36|0)m)")
 _BATCH = 1000
 _PIECE = 1 << 16
+
+
+class Drawing(Protocol):
+    """Something that is drawn on the terminal again and again, until it is ended."""
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Nothing is drawn while inside, and what was is gone."""
+        ...
+
+    def end(self) -> None:
+        """Nothing is drawn any more, and what was is gone."""
+        ...
+
+    def close(self) -> None:
+        """The same; afterwards nothing of the drawing is at work any more."""
+        ...
+
+
+_drawings: list[Drawing] = []
+
+
+@contextmanager
+def below_all(drawing: Drawing) -> Iterator[None]:
+    """While inside, the drawing steps aside for each line of talk. It is ended by the first data, which may have been
+    written for a pager that draws on the same terminal, and at the end."""
+    _drawings.append(drawing)
+    try:
+        yield
+    finally:
+        _drawings.remove(drawing)
+        drawing.close()
 
 
 class ReaderGone(Exception):  # no error: whoever read our output has seen enough
@@ -205,6 +237,7 @@ def _write_file(path: Path, chunks: Iterable[bytes]) -> None:
 
 def _write_special(path: Path, chunks: Iterable[bytes]) -> None:
     """To a pipe or a device, which a rename would replace by a file."""
+    _end_drawings()
     try:
         with path.open("wb") as stream:
             stream.writelines(chunks)
@@ -213,6 +246,7 @@ def _write_special(path: Path, chunks: Iterable[bytes]) -> None:
 
 
 def _write(data: bytes) -> None:
+    _end_drawings()
     stream = sys.stdout
     if stream is None or stream.closed:
         return
@@ -246,7 +280,15 @@ def _talk(text: str) -> None:
     if stream is None or stream.closed:
         return
     try:
-        stream.write(escape(text) + "\n")
-        stream.flush()
+        with ExitStack() as stack:
+            for drawing in _drawings:
+                stack.enter_context(drawing.aside())
+            stream.write(escape(text) + "\n")
+            stream.flush()
     except OSError:  # nobody listens; the exit code still says what happened
         _abandon(stream)
+
+
+def _end_drawings() -> None:
+    for drawing in _drawings:
+        drawing.end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from prontosync.cli import output
@@ -13,7 +14,7 @@ from prontosync.model.values import row_to_json, to_text
 
 if TYPE_CHECKING:
     from prontosync.model.schema import TableSchema
-    from prontosync.tables.compare import Delta
+    from prontosync.tables.compare import Deltas
     from prontosync.workflow.apply import Plan
     from prontosync.workflow.integrate import Forecast
 
@@ -23,10 +24,10 @@ _SIGNS = {"insert": "+", "update": "~", "delete": "-"}
 def show_plan(context: Context, forecast: Forecast) -> None:
     """Print what would be written to the live database, row by row."""
     if context.json:
-        plan = None if forecast.plan is None else _plan_json(forecast.plan)
-        output.emit_json({**_forecast_json(forecast), "plan": plan})
+        output.emit_pieces(_plan_json(forecast))
     else:
-        output.emit_text("\n".join([*_plan_lines(forecast.plan), *conflict_lines(forecast.conflicts)]))
+        lines = chain(_plan_lines(forecast.plan), conflict_lines(forecast.conflicts))
+        output.emit_pieces(f"{line}\n" for line in lines)
 
 
 def show_counts(context: Context, forecast: Forecast) -> None:
@@ -54,11 +55,21 @@ def _count_lines(forecast: Forecast) -> list[str]:
     return lines + conflict_lines(forecast.conflicts)
 
 
-def _plan_json(plan: Plan) -> dict[str, Any]:
-    return {
-        name: {**change_json(delta.counts), "rows": [_row_json(delta.schema, *row) for row in _rows(delta)]}
-        for name, delta in plan.changes.items()
-    }
+def _plan_json(forecast: Forecast) -> Iterator[str]:
+    """One object, in which each row of the plan is a line."""
+    head = output.encode_json(_forecast_json(forecast))[:-1]
+    if forecast.plan is None:
+        yield f'{head},"plan":null}}\n'
+        return
+    yield f'{head},"plan":{{'
+    before = "\n"
+    for name, deltas in forecast.plan.changes.items():
+        yield f'{before}{output.encode_json(name)}:{output.encode_json(change_json(deltas.counts))[:-1]},"rows":['
+        rows = (output.encode_json(_row_json(deltas.schema, *row)) for row in _rows(deltas))
+        yield from (f"{',' if number else ''}\n{row}" for number, row in enumerate(rows))
+        yield "]}"
+        before = ",\n"
+    yield "}}\n"
 
 
 def _row_json(schema: TableSchema, kind: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
@@ -79,11 +90,11 @@ def _plan_lines(plan: Plan | None) -> Iterator[str]:
         yield "nothing would be written to the live database"
     else:
         yield "would be written to the live database:"
-        for name, delta in plan.changes.items():
-            counts = delta.counts
+        for name, deltas in plan.changes.items():
+            counts = deltas.counts
             yield f"{escape(name)}: {counts.inserted} inserted, {counts.updated} updated, {counts.deleted} deleted"
-            for kind, old, new in _rows(delta):
-                yield f"  {_SIGNS[kind]} {_row_text(delta.schema, kind, old, new)}"
+            for kind, old, new in _rows(deltas):
+                yield f"  {_SIGNS[kind]} {_row_text(deltas.schema, kind, old, new)}"
 
 
 def _row_text(schema: TableSchema, kind: str, old: dict[str, Any], new: dict[str, Any]) -> str:
@@ -99,14 +110,15 @@ def _row_text(schema: TableSchema, kind: str, old: dict[str, Any], new: dict[str
     return escape(f"{key}  {rest}".rstrip())
 
 
-def _rows(delta: Delta) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """Kind, old row and new row of every change, in key order; the side that lacks the row is empty."""
-    names = delta.schema.names
+def _rows(deltas: Deltas) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Kind, old row and new row of every change; the side that lacks the row is empty."""
+    names = deltas.schema.names
     olds = [f"o{i}" for i in range(len(names))]
     news = [f"n{i}" for i in range(len(names))]
-    for batch in delta.table.to_batches(max_chunksize=1000):
-        for row in batch.to_pylist():
-            kind = row["_ps_change"]
-            old = {} if kind == "insert" else dict(zip(names, (row[name] for name in olds), strict=True))
-            new = {} if kind == "delete" else dict(zip(names, (row[name] for name in news), strict=True))
-            yield kind, old, new
+    for delta in deltas:
+        for batch in delta.table.to_batches(max_chunksize=1000):
+            for row in batch.to_pylist():
+                kind = row["_ps_change"]
+                old = {} if kind == "insert" else dict(zip(names, (row[name] for name in olds), strict=True))
+                new = {} if kind == "delete" else dict(zip(names, (row[name] for name in news), strict=True))
+                yield kind, old, new

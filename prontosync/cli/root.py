@@ -13,6 +13,7 @@ from prontosync.cli import output
 from prontosync.cli.command import Group
 from prontosync.cli.commands import COMMANDS, SECTIONS
 from prontosync.cli.context import from_environment
+from prontosync.cli.progress import TerminalProgress
 
 
 class RootGroup(Group):
@@ -80,3 +81,5 @@ def root(
     ctx.obj = from_environment(
         directory=directory, quiet=quiet, verbose=verbose, no_color=no_color, no_progress=no_progress
     )
+    if isinstance(ctx.obj.progress, TerminalProgress):
+        ctx.with_resource(output.below_all(ctx.obj.progress))

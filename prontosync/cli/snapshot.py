@@ -37,6 +37,7 @@ class OneWay(UsageError):
 @click.option("--author", metavar="NAME", help="Who made the change. Default: PRONTOSYNC_AUTHOR, else this account.")
 @allow_deletes_option
 @click.option("--accept-copy", is_flag=True, help="Take a database that was restored from an older copy as it is.")
+@click.option("--full", is_flag=True, help="Read every row, and say what change capture (track) had missed.")
 @click.option("--recover", is_flag=True, help="Give a database that was restored from an older copy the rows it lacks.")
 def snapshot(
     context: Context,
@@ -44,6 +45,7 @@ def snapshot(
     author: str | None,
     allow_deletes: tuple[str, ...],
     accept_copy: bool,
+    full: bool,
     recover: bool,
 ) -> int | None:
     """Commit the live database's state. Where nothing changed, no commit is made.
@@ -60,7 +62,7 @@ def snapshot(
     from prontosync.workflow.snapshot import take_snapshot
 
     with changing(context) as session:
-        taken = take_snapshot(session, message or "", author, allow_deletes, accept_copy)
+        taken = take_snapshot(session, message or "", author, allow_deletes, accept_copy, full)
         result = snapshot_json(session, taken)
     if context.json:
         output.emit_json(result)
@@ -70,17 +72,17 @@ def snapshot(
 
 
 def snapshot_json(session: Session, taken: Snapshot) -> dict[str, Any]:
-    """The contract's object: changed tables, with rows and digest; a digest that the state lacks is computed."""
-    from prontosync.tables.reader import StoredTable
-
+    """The contract's object: changed tables, with rows and digest, null where not all rows were at hand."""
+    missed = {name: {"rows": found.rows, "keys": list(found.keys)} for name, found in taken.missed.items()}
+    extra: dict[str, Any] = {"missed": missed} if missed else {}
     if taken.commit is None:
-        return {"commit": None, "tables": {}}
+        return {"commit": None, "tables": {}, **extra}
     tables: dict[str, Any] = {}
     states = session.commits.tree(taken.commit).tables
     for name, changes in sorted(taken.changes.items()):
-        digest = StoredTable(session.repo.objects, session.engine, name, states[name]).digest()
-        tables[name] = {**change_json(changes), "rows": states[name].rows, "digest": digest}
-    return {"commit": taken.commit, "tables": tables, **({"dropped": list(taken.gone)} if taken.gone else {})}
+        state = states[name]
+        tables[name] = {**change_json(changes), "rows": state.rows, "digest": state.digest}
+    return {"commit": taken.commit, "tables": tables, **({"dropped": list(taken.gone)} if taken.gone else {}), **extra}
 
 
 def _recover(context: Context, message: str | None, author: str | None, allow_deletes: tuple[str, ...]) -> int:
@@ -107,8 +109,19 @@ def _tell(context: Context, taken: Snapshot, result: dict[str, Any]) -> None:
         output.emit_text(f"snapshot {taken.commit[:DIGITS]}\n{listed}")
     for name in taken.gone:
         output.note(context, f'table "{name}" is gone from the live database')
+    tell_captured(context, taken)
     tell_left_out(context, taken.left_out)
     tell_held(context, taken.held_seconds)
+
+
+def tell_captured(context: Context, taken: Snapshot) -> None:
+    """What change capture missed, and of which tables it could not vouch for the rest."""
+    for name, missed in taken.missed.items():
+        keys = ", ".join(f"({key})" for key in missed.keys) + (", …" if missed.rows > len(missed.keys) else "")
+        rows = f"{missed.rows} changed row{'s' if missed.rows > 1 else ''}"
+        output.note(context, f'capture missed {rows} of table "{name}": {keys}')
+    for name, reason in sorted(taken.in_full.items()):
+        output.note(context, f'table "{name}" was read in full: {reason}')
 
 
 def tell_held(context: Context, seconds: float) -> None:

@@ -99,9 +99,9 @@ def export(context: Context, rev: str, table: str, output: str | None) -> None:
         if ending == ".csv":
             out.emit_data(work.csv_of(session, found), to=output)
         elif ending == ".parquet":
-            out.emit_data(work.parquet_of(found), to=output)
+            out.emit_data(work.parquet_of(session, found), to=output)
         else:
-            out.emit_json_lines(work.json_rows(found), to=output)
+            out.emit_json_lines(work.json_rows(session, found), to=output)
     if context.json:
         out.emit_json({"table": table, "rows": found.state.rows, "file": output})
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,8 @@ def world_of(context: Context) -> World:
         home=Path(account.pw_dir) if account else None,
         user=account.pw_name if account else None,
         note=lambda text: output.note(context, text),
+        progress=context.progress,
+        machine_ns=time.time_ns,
     )
 
 

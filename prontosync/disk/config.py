@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -48,7 +47,7 @@ class ConfigError(RepositoryError):
         self.what, self.path, self.line = what, path, line
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ConfigKey:
     """One key. ``*`` in ``path`` stands for any name; ``example`` is TOML.
 
@@ -113,6 +112,13 @@ KEYS: tuple[ConfigKey, ...] = (
         '"2%"',
     ),
     ConfigKey(
+        "source.full_read",
+        "days",
+        '"7d"',
+        "with change capture (track), read every row again when the last time is so many days ago; 0d: each time",
+        '"7d"',
+    ),
+    ConfigKey(
         "remote.*.url",
         "url",
         None,
@@ -163,7 +169,7 @@ KEYS: tuple[ConfigKey, ...] = (
 """Every key: its name, type, default and meaning."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StoreConfig:
     """``keep_free`` is in bytes; without a ``timezone`` the machine's counts."""
 
@@ -174,19 +180,23 @@ class StoreConfig:
     keep_free: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SourceConfig:
-    """``tables`` and ``exclude`` are globs; ``max_deletes`` is a share of a table's rows, from 0 to 1."""
+    """``tables`` and ``exclude`` are globs; ``max_deletes`` is a share of a table's rows, from 0 to 1; ``full_read`` is
+    in days."""
 
     url: str
     tables: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
     apply: bool = True
     max_deletes: float = 0.02
+    full_read: int = 7
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RemoteConfig:
+    """``identity`` and ``known_hosts`` are paths; ``push`` false: it is only read unless named."""
+
     name: str
     url: str
     identity: str | None = None
@@ -195,7 +205,7 @@ class RemoteConfig:
     push: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TableConfig:
     """``columns`` gives a column's policy. ``newest`` is always None in this version, which refuses the key."""
 
@@ -207,8 +217,10 @@ class TableConfig:
     skip: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Config:
+    """All of ``prontosync.toml``; ``remotes`` and ``tables`` are by name."""
+
     store: StoreConfig | None = None
     source: SourceConfig | None = None
     remotes: dict[str, RemoteConfig] = field(default_factory=dict)
@@ -226,6 +238,8 @@ def located(text: str, folder: Path) -> str:
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """The hint for a name that is not known."""
+    from difflib import get_close_matches
+
     names = list(known)
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     return f'did you mean "{near[0]}"?' if near else "known here: " + ", ".join(names)

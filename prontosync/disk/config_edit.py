@@ -10,9 +10,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import tomlkit
-from tomlkit.exceptions import TOMLKitError
-
 from prontosync.disk import files
 from prontosync.disk.config import ConfigError, KeyPath, RemoteConfig
 from prontosync.disk.config_file import decode, find_key, load, parse, read, section_of
@@ -133,6 +130,8 @@ def _remove(path: Path, parts: KeyPath) -> None:
             _drop(content, parts[:-1])
 
     def changed(before: str) -> str:
+        import tomlkit
+
         document = tomlkit.parse(before)
         without(document)
         return tomlkit.dumps(document)
@@ -142,6 +141,8 @@ def _remove(path: Path, parts: KeyPath) -> None:
 
 def _edit(path: Path, key: str, wanted: Callable[[dict[str, Any]], None], changed: Callable[[str], str]) -> None:
     """Write ``changed(text)`` where it loads, and holds what ``wanted`` makes of the content."""
+    from tomlkit.exceptions import TOMLKitError
+
     before = read(path)
     content = parse(before, path)
     by_hand = ConfigError(f'"{key}" cannot be changed by this command', f'edit it by hand in "{path}"')
@@ -173,6 +174,8 @@ def _with_section(text: str, section: KeyPath, pairs: Iterable[tuple[str, object
 
 
 def _with_value(text: str, section: KeyPath, rest: KeyPath, toml: str) -> str:
+    import tomlkit
+
     document = tomlkit.parse(text)
     table: Any = document
     for part in section:

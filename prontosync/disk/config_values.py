@@ -22,6 +22,7 @@ _UNITS = {"B": 1} | {
 }
 _SIZE = re.compile(r"([0-9]{1,15})\s*([A-Za-z]{1,3})")
 _PERCENTAGE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)\s*%")
+_DAYS = re.compile(r"([0-9]{1,4})\s*d")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BARE_LOGIN = re.compile(r"[^/:@]+:[^/@]*@")
@@ -219,6 +220,13 @@ def _percentage(raw: object) -> float:
     return float(found[1]) / 100
 
 
+def _days(raw: object) -> int:
+    found = _DAYS.fullmatch(_line(raw))
+    if not found:
+        raise ConfigError(f'"{raw}" is not a number of days', "write a whole number and d, such as 7d")
+    return int(found[1])
+
+
 def _fingerprint(raw: object) -> str:
     text = _line(raw)
     if not _FINGERPRINT.fullmatch(text):
@@ -258,6 +266,7 @@ KINDS: dict[str, Callable[[object], object]] = {
     "column": _text,
     "switch": _switch,
     "percentage": _percentage,
+    "days": _days,
     "fingerprint": _fingerprint,
     "flow": _flow,
     "policy": _policy,

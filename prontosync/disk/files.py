@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -95,7 +94,7 @@ def write_temporary(folder: Path, data: Buffer, mode: int = READ_ONLY, sync: boo
     """A new file in ``folder`` with these bytes; the caller links or renames it."""
     with translated(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f".tmp-{secrets.token_hex(8)}"
+        path = folder / f".tmp-{os.urandom(8).hex()}"
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
             _write_all(fd, data)

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import filelock
-
 from prontosync.disk import files
 from prontosync.errors import Busy
 
@@ -20,6 +18,8 @@ class RepositoryBusy(Busy):
 def repository_lock(path: Path) -> Iterator[None]:
     """Hold the lock for the block. Raises RepositoryBusy at once where another process holds it; enters again in one
     process freely."""
+    import filelock
+
     lock = filelock.FileLock(path, is_singleton=True, thread_local=False)
     try:
         lock.acquire(timeout=0)

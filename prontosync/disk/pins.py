@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from prontosync.disk import files
@@ -29,6 +28,8 @@ class PinFiles:
     def keep_only(self, commits: set[ObjectId]) -> None:
         """Forget the pins of all other commits."""
         if self.folder.is_dir():
+            import shutil
+
             for entry in self.folder.iterdir():
                 if entry.name not in commits:
                     shutil.rmtree(entry, ignore_errors=True)

@@ -7,7 +7,6 @@ one wins. No lock, hence no stale one. The same rules hold here and on a hub (``
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +77,7 @@ def next_record(hub: str, name: RefName, current: RefState | None, new: ObjectId
         new=new,
         store=mover.store,
         time=mover.time,
-        nonce=secrets.token_hex(16),
+        nonce=os.urandom(16).hex(),
         requires=(),
         signature=None,
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from prontosync.disk.config_file import load
 from prontosync.disk.journal import Journal
 from prontosync.disk.live import LiveFile
 from prontosync.disk.lock import repository_lock
+from prontosync.disk.notes import CaptureNote, NoteFile, RunNotes, SourceNote
 from prontosync.disk.objects import FolderObjectStore
 from prontosync.disk.pins import PinFiles
 from prontosync.disk.refs import FolderRefs
@@ -49,6 +48,9 @@ class Repository:
         self.live = LiveFile(self.inner / "live.json")
         self.pins = PinFiles(self.inner / "pins")
         self.remembered = RememberedRecords(self.inner / "remembered")
+        self.seen = NoteFile(self.inner / "cache" / "source.json", SourceNote)
+        self.captured = NoteFile(self.inner / "cache" / "capture.json", CaptureNote)
+        self.runs = RunNotes(self.inner / "cache" / "runs")
         self.tmp = self.inner / "tmp"
         self._config: Config | None = None
 
@@ -84,6 +86,8 @@ class Repository:
             if now - path.lstat().st_mtime <= STALE_SECONDS:
                 continue
             if path.is_dir() and not path.is_symlink():
+                import shutil
+
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 files.remove(path)
@@ -101,6 +105,8 @@ def find(start: Path) -> Repository:
 
 def create(top: Path, config: str, branch: RefName) -> Repository:
     """Make an empty repository in ``top``, which may hold other files. Raises AlreadyRepository."""
+    import uuid
+
     inner = top / INNER
     if (inner / "format.json").exists() or (top / CONFIG_NAME).exists():
         raise AlreadyRepository(f'"{top}" is a repository already')

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import duckdb
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from prontosync.errors import NoSpace, UsageError
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
 
 DEFAULT_MEMORY = "1GB"
 STREAMING_MEMORY = "120MB"
@@ -32,7 +34,8 @@ class EngineFull(NoSpace):
 
 
 class Engine:
-    """A connection for one command. ``readable`` folders may be read by ``read_parquet``; nothing may be written.
+    """A connection for one command and its threads. ``readable`` folders may be read by ``read_parquet``; nothing may
+    be written.
 
     ``memory`` bounds DuckDB's buffers; what does not fit is spilled to ``spill`` (None: never).
     """
@@ -42,18 +45,31 @@ class Engine:
     ) -> None:
         self._settings = (readable, spill, memory, threads)
         self._names = itertools.count()
+        self._lock = threading.RLock()
+
+    @property
+    def _con(self) -> duckdb.DuckDBPyConnection:
+        with self._lock:
+            return self._opened
 
     @cached_property
-    def _con(self) -> duckdb.DuckDBPyConnection:
-        """Made at first use: it costs 15 ms, and many commands need none."""
+    def _opened(self) -> duckdb.DuckDBPyConnection:
+        """Made at first use: with the library's import it costs 70 ms, and many commands need none."""
+        import duckdb
+
         con = duckdb.connect(":memory:")
         _lock_down(con, *self._settings)
         return con
 
-    @cached_property
+    @property
     def streaming(self) -> Engine:
         """An engine for sorts that stream: held to ``STREAMING_MEMORY``, it spills what does not fit. Joins of many
         wide rows, whose results are in memory anyway, need more than that."""
+        with self._lock:
+            return self._streaming
+
+    @cached_property
+    def _streaming(self) -> Engine:
         readable, spill, _, threads = self._settings
         return Engine(readable, spill, STREAMING_MEMORY, threads)
 
@@ -64,14 +80,14 @@ class Engine:
         self.close()
 
     def close(self) -> None:
-        if "streaming" in self.__dict__:
-            self.streaming.close()
-        if "_con" in self.__dict__:
-            self._con.close()
+        if "_streaming" in self.__dict__:
+            self._streaming.close()
+        if "_opened" in self.__dict__:
+            self._opened.close()
 
     def table(self, query: str, params: Sequence[Any] = (), **relations: Any) -> pa.Table:
         """The rows of a query as one Arrow table. ``relations``: Arrow tables or readers, by the name in the query."""
-        with _translated(), _registered(self._con, relations):
+        with self._lock, _translated(), _registered(self._con, relations):
             return _plain(self._con.sql(query, params=list(params) or None)).to_arrow_table()
 
     def reader(self, query: str, rows: int, **relations: Any) -> Generator[pa.RecordBatch, None, None]:
@@ -99,6 +115,8 @@ class Engine:
 
     def check_select(self, query: str) -> None:
         """Raises QueryError unless ``query`` is one statement that only reads: SELECT, VALUES, FROM, SHOW, DESCRIBE."""
+        import duckdb
+
         with _translated():
             statements = self._con.extract_statements(query)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
@@ -151,6 +169,8 @@ def _registered(con: duckdb.DuckDBPyConnection, relations: dict[str, Any]) -> It
 
 
 def _next(stream: pa.RecordBatchReader) -> pa.RecordBatch | None:
+    import pyarrow as pa
+
     try:
         return stream.read_next_batch()
     except StopIteration:
@@ -162,6 +182,8 @@ def _next(stream: pa.RecordBatchReader) -> pa.RecordBatch | None:
 
 @contextmanager
 def _translated() -> Iterator[None]:
+    import duckdb
+
     try:
         yield
     except duckdb.OutOfMemoryException as error:

@@ -15,13 +15,17 @@ from prontosync.history.commits import EMPTY, Tree
 from prontosync.history.disputes import UNKNOWN
 from prontosync.history.merge import Rules, Sides, merge_trees
 from prontosync.model.ids import ObjectId
+from prontosync.model.progress import SILENT, Progress
 
 
 class Bases:
     """Finds bases. ``store`` takes the objects of virtual merges: an overlay whose upper layer is a cache."""
 
-    def __init__(self, ancestry: Ancestry, store: ObjectStore, engine: Engine, rules: Rules) -> None:
+    def __init__(
+        self, ancestry: Ancestry, store: ObjectStore, engine: Engine, rules: Rules, progress: Progress = SILENT
+    ) -> None:
         self.ancestry, self.store, self.engine, self.rules = ancestry, store, engine, rules
+        self._progress = progress
         self._known: dict[tuple[ObjectId, ...], Tree] = {}
 
     def base(self, ours: ObjectId, theirs: ObjectId) -> Tree:
@@ -53,7 +57,7 @@ class Bases:
             for number, tip in enumerate(tips[1:], 1):
                 base = self._fold(self.ancestry.merge_bases(tips[:number], tip))
                 sides = Sides(base, tree, self.ancestry.commits.tree(tip), UNKNOWN, UNKNOWN)
-                tree = merge_trees(self.store, self.engine, sides, self.rules).tree
+                tree = merge_trees(self.store, self.engine, sides, self.rules, self._progress).tree
             self._known[known] = tree
         return self._known[known]
 

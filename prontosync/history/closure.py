@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 from prontosync.history.commits import Commits
 from prontosync.model.ids import ObjectId, ObjectName
 from prontosync.model.objects import Commit, Parent, TableState
-from prontosync.tables.layout import read_checkpoint
-from prontosync.tables.reader import read_schema
 
 
 def commit_name(commit: ObjectId) -> ObjectName:
@@ -35,6 +33,9 @@ def state_objects(state: TableState) -> list[ObjectName]:
 
 def segments_of(commits: Commits, table: str, state: TableState) -> Iterator[tuple[ObjectName, int]]:
     """The segments of a table state, with their sizes; its schema and checkpoint must be there."""
+    from prontosync.tables.layout import read_checkpoint
+    from prontosync.tables.reader import read_schema
+
     rows = None if state.patches else state.rows
     schema = read_schema(commits.store, table, state.schema)
     for segment in read_checkpoint(commits.store, schema, state.checkpoint, rows):
@@ -56,14 +57,25 @@ def commit_objects(
     yield from _fresh([(commit_name(commit), None)], known)
 
 
+def tree_names(commits: Commits, commit: ObjectId) -> set[ObjectName]:
+    """What the whole state of a commit names itself, and the commit."""
+    states = commits.tree(commit).tables.values()
+    names = (name for state in states for name in state_objects(state))
+    return {commit_name(commit), *direct_objects(commits.read(commit)), *names}
+
+
 def tree_objects(commits: Commits, commit: ObjectId) -> set[ObjectName]:
     """Every object that the whole state of a commit needs."""
-    known: set[ObjectName] = set(direct_objects(commits.read(commit)))
-    known.add(commit_name(commit))
+    known = tree_names(commits, commit)
     for table, state in commits.tree(commit).tables.items():
-        known.update(state_objects(state))
         known.update(name for name, _ in segments_of(commits, table, state))
     return known
+
+
+def brings_segments(commits: Commits, commit: ObjectId, known: set[ObjectName]) -> bool:
+    """Whether a commit lists a checkpoint that is not in ``known``."""
+    states = commits.read(commit).tables.values()
+    return any(ObjectName(state.checkpoint, "parquet") not in known for state in states)
 
 
 def travelling(commit: Commit, branch: str | None = None) -> list[Parent]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import reduce
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from prontosync.disk.objects import ObjectStore
 from prontosync.engine.arrow import arrow_schema, duckdb_type
@@ -14,10 +17,12 @@ from prontosync.errors import NotFound, UsageError
 from prontosync.history.commits import Tree
 from prontosync.history.disputes import keys_table
 from prontosync.model.objects import Changes, TableState
+from prontosync.model.progress import SILENT, Progress, by_table
 from prontosync.model.schema import Column, TableSchema, differences
 from prontosync.model.values import Row
-from prontosync.tables.compare import Delta, changes_between, compare
-from prontosync.tables.order import as_rows
+from prontosync.tables.compare import Delta, Deltas, compare, delta_of, deltas_between, gathered
+from prontosync.tables.order import as_rows, in_key_order
+from prontosync.tables.ranges import side_by_side
 from prontosync.tables.reader import StoredTable
 
 
@@ -36,14 +41,14 @@ class SchemaChange:
 
 @dataclass(frozen=True)
 class TableDiff:
-    """The rows of one table that differ. ``delta.schema`` has the columns of both sides."""
+    """The rows of one table that differ. ``deltas.schema`` has the columns of both sides."""
 
     table: str
-    delta: Delta
+    deltas: Deltas
 
     @property
     def counts(self) -> Changes:
-        return self.delta.counts
+        return self.deltas.counts
 
 
 class TreeDiff:
@@ -57,7 +62,9 @@ class TreeDiff:
         new_store: ObjectStore,
         new: Tree,
         tables: Sequence[str] = (),
+        progress: Progress = SILENT,
     ) -> None:
+        self._progress = progress
         self.engine, self.old_store, self.new_store, self.old, self.new = engine, old_store, new_store, old, new
         self._only = tuple(tables)
         for name in self._only:
@@ -82,10 +89,10 @@ class TreeDiff:
 
     def tables(self) -> Iterator[TableDiff]:
         """The tables with rows that differ, in name order."""
-        for name in self.names():
-            delta = self._delta(name)
-            if delta.table.num_rows:
-                yield TableDiff(name, delta)
+        for name in by_table(self.names(), "comparing", self._progress):
+            deltas = self._deltas(name)
+            if deltas:
+                yield TableDiff(name, deltas)
 
     def row(self, name: str, key: Callable[[TableSchema], Row]) -> TableDiff | None:
         """One row of one table: its key is asked for with the table's schema. None where neither state has the row."""
@@ -97,7 +104,8 @@ class TreeDiff:
         sides = [self._row_at(side, schema, key, some.schema.key) for side in (old, new)]
         if not any(side.num_rows for side in sides):
             return None
-        return TableDiff(name, compare(self.engine, schema, *sides))
+        delta = compare(self.engine, schema, *sides)
+        return TableDiff(name, Deltas(schema, lambda: gathered([delta])))
 
     def _row_at(
         self, table: StoredTable | None, schema: TableSchema, key: Callable[[TableSchema], Row], names: tuple[str, ...]
@@ -111,26 +119,46 @@ class TreeDiff:
             return arrow_schema(schema).empty_table()
         return self._as(table, schema, table.rows_at(keys_table(table.schema, [wanted])))
 
-    def _delta(self, name: str) -> Delta:
+    def _deltas(self, name: str) -> Deltas:
         old, new = self._table(self.old_store, self.old, name), self._table(self.new_store, self.new, name)
-        if old is None and new is None:
+        if old is not None and new is not None:
+            if differences(old.schema, new.schema):
+                schema = _united(old.schema, new.schema)
+                return Deltas(schema, lambda: gathered(self._across_schemas(old, new, schema)))
+            return Deltas(new.schema, lambda: deltas_between(old, new))
+        some = new or old
+        if some is None:
             raise UnknownTable(f'table "{name}" is in neither state')
-        if old is None and new is not None:
-            return compare(self.engine, new.schema, new.arrow.empty_table(), new.rows())
-        if new is None and old is not None:
-            return compare(self.engine, old.schema, old.rows(), old.arrow.empty_table())
-        assert old is not None
-        assert new is not None
-        if differences(old.schema, new.schema):
-            return self._delta_across_schemas(old, new)
-        return changes_between(old, new)
+        return Deltas(some.schema, lambda: gathered(_whole(some, came=new is not None)))
 
-    def _delta_across_schemas(self, old: StoredTable, new: StoredTable) -> Delta:
-        """Columns of both sides; one that a side lacks is NULL there, one of two types is compared as text."""
-        schema = _united(old.schema, new.schema)
-        return compare(self.engine, schema, self._as(old, schema), self._as(new, schema))
+    def _across_schemas(self, old: StoredTable, new: StoredTable, schema: TableSchema) -> Iterator[Delta]:
+        """Columns of both sides; one that a side lacks is NULL there, one of two types is compared as text. A row that
+        lacks a part of the key is none of the other side's."""
+        # Two sorts at a time would starve each other in one engine.
+        left, right = self._keyed(old, schema, self.engine), self._keyed(new, schema, self.engine.streaming)
+        none = arrow_schema(schema).empty_table()
+        for sides in side_by_side(schema, left, right, (none, none)):
+            yield delta_of(schema, *sides)
+        if not (set(schema.key) == set(old.schema.key) == set(new.schema.key)):
+            yield from (delta_of(schema, rows, none) for rows in self._keyless(old, schema))
+            yield from (delta_of(schema, none, rows) for rows in self._keyless(new, schema))
 
-    def _as(self, table: StoredTable, schema: TableSchema, rows: pa.Table | None = None) -> pa.Table:
+    def _keyed(self, table: StoredTable, schema: TableSchema, engine: Engine) -> Generator[pa.Table, None, None]:
+        """The rows that have all of the key, in its order: they are in that order where their own key is its begin."""
+        rows = (rows.filter(_has_key(rows, schema)) for rows in self._all_as(table, schema))
+        batches = (batch for table in rows for batch in table.to_batches())
+        ordered = schema.key_types[: len(table.schema.key)] == table.schema.key_types
+        with closing(in_key_order(engine, batches, schema, ordered)) as sorted_batches:
+            yield from map(_table_of, sorted_batches)
+
+    def _keyless(self, table: StoredTable, schema: TableSchema) -> Iterator[pa.Table]:
+        for rows in self._all_as(table, schema):
+            yield rows.filter(pc.invert(_has_key(rows, schema)))
+
+    def _all_as(self, table: StoredTable, schema: TableSchema) -> Iterator[pa.Table]:
+        return (self._as(table, schema, _table_of(batch)) for batch in table.batches())
+
+    def _as(self, table: StoredTable, schema: TableSchema, rows: pa.Table) -> pa.Table:
         columns = []
         for column in schema.columns:
             kind = duckdb_type(column.type)
@@ -140,9 +168,7 @@ class TreeDiff:
                 columns.append(quoted(column.name))
             else:
                 columns.append(f"CAST({quoted(column.name)} AS VARCHAR) AS {quoted(column.name)}")
-        result = self.engine.table(
-            f"SELECT {', '.join(columns)} FROM _ps_t", _ps_t=table.rows() if rows is None else rows
-        )
+        result = self.engine.table(f"SELECT {', '.join(columns)} FROM _ps_t", _ps_t=rows)
         arrow = arrow_schema(schema)
         return pa.Table.from_batches([as_rows(b, arrow) for b in result.to_batches()], schema=arrow)
 
@@ -158,6 +184,23 @@ def keys_gone(old: StoredTable, new: StoredTable) -> int:
         return max(0, old.state.rows - new.state.rows)
     keys = (pa.Table.from_batches([batch]).select(old.schema.key) for batch in old.batches())
     return sum(some.num_rows - new.rows_at(some).num_rows for some in keys)
+
+
+def _whole(table: StoredTable, *, came: bool) -> Iterator[Delta]:
+    """All rows of a table that only one side has."""
+    none = table.arrow.empty_table()
+    for batch in table.batches():
+        rows = _table_of(batch)
+        yield delta_of(table.schema, *((none, rows) if came else (rows, none)))
+
+
+def _table_of(batch: pa.RecordBatch) -> pa.Table:
+    return pa.Table.from_batches([batch])
+
+
+def _has_key(rows: pa.Table, schema: TableSchema) -> pa.ChunkedArray:
+    """For each row whether no column of the key is NULL."""
+    return reduce(pc.and_, (pc.is_valid(rows.column(name)) for name in schema.key))
 
 
 def _united(old: TableSchema, new: TableSchema) -> TableSchema:

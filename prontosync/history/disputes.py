@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, NamedTuple
 
 from prontosync.disk.objects import ObjectStore
-from prontosync.engine.arrow import arrow_schema
 from prontosync.history.sets import Cells, Rows, State
 from prontosync.model.changes import COLUMN, COMMIT, FROM, KIND, PRESENT, SINCE
 from prontosync.model.encoding import MalformedObject
 from prontosync.model.ids import ObjectId, ObjectName
 from prontosync.model.schema import TableSchema
 from prontosync.model.values import Row, Value, canonical, orderable, orderable_row, restored
-from prontosync.tables import parquet
-from prontosync.tables.reader import StoredTable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from prontosync.tables.reader import StoredTable
 
 Key = Row
 """A key in canonical form (``model.values``)."""
@@ -121,6 +121,10 @@ class Disputes:
 
 def keys_table(schema: TableSchema, keys: Iterable[Key]) -> pa.Table:
     """Keys as an Arrow table of the key columns, in key order."""
+    import pyarrow as pa
+
+    from prontosync.engine.arrow import arrow_schema
+
     ordered = sorted(keys, key=lambda key: orderable_row(restored(v) for v in key))
     arrow = arrow_schema(schema)
     fields = [arrow.field(name) for name in schema.key]
@@ -135,6 +139,10 @@ def rows_by_key(schema: TableSchema, rows: pa.Table) -> dict[Key, Row]:
 
 def rows_table(schema: TableSchema, rows: Iterable[Row]) -> pa.Table:
     """The inverse: canonical rows as an Arrow table, in the order given."""
+    import pyarrow as pa
+
+    from prontosync.engine.arrow import arrow_schema
+
     columns = list(zip(*rows, strict=True)) or [()] * len(schema.columns)
     arrow = arrow_schema(schema)
     arrays = [pa.array([restored(v) for v in c], field.type) for c, field in zip(columns, arrow, strict=True)]
@@ -150,6 +158,10 @@ def count(state: State) -> int:
 
 def write_disputes(store: ObjectStore, disputes: Disputes) -> ObjectId | None:
     """Keep the open conflicts of a table; None where there are none."""
+    import pyarrow as pa
+
+    from prontosync.tables import parquet
+
     schema = disputes.schema
     columns: dict[str, list[Value]] = {field.name: [] for field in _candidate_schema(schema)}
     for key in sorted(disputes.rows, key=lambda k: orderable_row(restored(v) for v in k)):
@@ -165,6 +177,8 @@ def write_disputes(store: ObjectStore, disputes: Disputes) -> ObjectId | None:
 
 def candidate_rows(store: ObjectStore, schema: TableSchema, identity: ObjectId) -> pa.Table:
     """The stored form of a table's open conflicts, as it stands in the object."""
+    from prontosync.tables import parquet
+
     return parquet.decode(store.read(ObjectName(identity, "parquet")), _candidate_schema(schema))
 
 
@@ -248,6 +262,10 @@ def _append(columns: dict[str, list[Value]], schema: TableSchema, key: Key, foun
 
 
 def _candidate_schema(schema: TableSchema) -> pa.Schema:
+    import pyarrow as pa
+
+    from prontosync.engine.arrow import arrow_schema
+
     fields = [*arrow_schema(schema), pa.field(COLUMN, pa.string()), pa.field(PRESENT, pa.bool_())]
     return pa.schema([*fields, *(pa.field(name, pa.string()) for name in (FROM, COMMIT, KIND, SINCE))])
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from prontosync.engine.arrow import arrow_schema
-from prontosync.engine.connection import Engine, quoted
+from prontosync.engine.connection import Engine
 from prontosync.errors import Unfit
 from prontosync.history.disputes import Dispute, Disputes, Key, Origin, keys_table, rows_by_key, rows_table
 from prontosync.history.sets import Cells, Rows, State, applied_row, as_state, is_settled, shown_row, snapshot_row
@@ -21,9 +21,11 @@ from prontosync.model.changes import PRESENT
 from prontosync.model.schema import TableSchema
 from prontosync.model.values import Row
 from prontosync.tables import parquet
-from prontosync.tables.compare import Delta, changes_between, compare
+from prontosync.tables.compare import Delta, Deltas, compare, deltas_between, gathered
+from prontosync.tables.keyset import not_among
 from prontosync.tables.order import as_rows
-from prontosync.tables.reader import StoredTable, key_join
+from prontosync.tables.patch import key_join
+from prontosync.tables.reader import StoredTable
 
 
 class KeyChanged(Unfit):
@@ -56,7 +58,8 @@ class DisputedRows:
     them.
 
     ``pins`` None: it was never noted what the live database held, so what it holds now counts as that. ``schema`` is
-    the live one; a column that it lacks or has with another type is in dispute no more. Raises KeyChanged.
+    the live one; a column that it lacks or has with another type is in dispute no more. ``keys`` are the disputed ones,
+    in key order. Raises KeyChanged.
     """
 
     def __init__(
@@ -65,9 +68,10 @@ class DisputedRows:
         self._engine, self._before, self._pins, self._origin = engine, disputes, pins, origin
         self.schema = schema
         self._carry = _Carry(disputes.schema, schema)
-        self._keys = keys_table(schema, disputes.rows)
+        self.keys = keys_table(schema, disputes.rows)
         self.disputes = Disputes(schema)
         self.pins: dict[Key, Row | None] = {}
+        self._more = 0
 
     def rows(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The live rows with the disputed ones replaced, no longer in any order. Afterwards ``disputes`` and ``pins``
@@ -78,6 +82,11 @@ class DisputedRows:
             live |= rows_by_key(self.schema, self._join(rows, "SEMI"))
             yield from self._join(rows, "ANTI").to_batches()
         yield from rows_table(self.schema, self._shown(live)).to_batches()
+
+    @property
+    def more(self) -> int:
+        """Afterwards: how many disputed rows more the live database has than the table shows."""
+        return self._more
 
     def _shown(self, live: Mapping[Key, Row]) -> list[Row]:
         order = name_order(self.schema)
@@ -92,6 +101,7 @@ class DisputedRows:
                 self.pins[key] = now
             if (row := shown_row(state, order)) is not None:
                 shown.append(row)
+        self._more = len(live) - len(shown)
         return shown
 
     def _carried(self, before: Dispute, state: State) -> Dispute:
@@ -105,9 +115,7 @@ class DisputedRows:
 
     def _join(self, rows: pa.Table, kind: str) -> pa.Table:
         on = key_join(self.schema, "r", "k")
-        result = self._engine.table(
-            f"SELECT r.* FROM _ps_r r {kind} JOIN _ps_k k ON {on}", _ps_r=rows, _ps_k=self._keys
-        )
+        result = self._engine.table(f"SELECT r.* FROM _ps_r r {kind} JOIN _ps_k k ON {on}", _ps_r=rows, _ps_k=self.keys)
         return pa.Table.from_batches([as_rows(b, rows.schema) for b in result.to_batches()], schema=rows.schema)
 
 
@@ -142,9 +150,9 @@ class _Carry:
 
 @dataclass(frozen=True)
 class LiveDelta:
-    """What an apply writes to one table, and the pins of the new state."""
+    """What an apply writes to one table, disputed rows last, and the pins of the new state."""
 
-    delta: Delta
+    deltas: Deltas
     pins: Pins
 
 
@@ -154,11 +162,10 @@ def live_delta(
     """From what the live database holds (``before`` with ``pins`` laid over it) to what it is to hold: decided rows
     as in ``after``, which has the same columns in any order, disputed cells as they are."""
     schema = before.schema
-    delta = changes_between(before, after).in_columns(schema)
     new_disputes = new_disputes.in_columns(schema)
     keys = {*disputes.rows, *new_disputes.rows}
     if not keys:
-        return LiveDelta(Delta(schema, delta.table), {})
+        return LiveDelta(Deltas(schema, lambda: _in_columns(before, after)), {})
     wanted = keys_table(schema, keys)
     old_rows = rows_by_key(schema, before.rows_at(wanted))
     new_rows = rows_by_key(schema, after.rows_at(wanted).select(schema.names))
@@ -174,9 +181,13 @@ def live_delta(
             new.append(row)
         if key in new_disputes.rows:
             kept[key] = row
-    plain = _without(before.engine, delta, wanted)
     special = compare(before.engine, schema, rows_table(schema, old), rows_table(schema, new))
-    return LiveDelta(Delta(schema, pa.concat_tables([plain.table, special.table])), kept)
+
+    def pieces() -> Iterator[Delta]:
+        yield from (_without(delta, wanted) for delta in _in_columns(before, after))
+        yield special
+
+    return LiveDelta(Deltas(schema, lambda: gathered(pieces())), kept)
 
 
 def name_order(schema: TableSchema) -> list[int]:
@@ -184,14 +195,13 @@ def name_order(schema: TableSchema) -> list[int]:
     return sorted(range(len(schema.names)), key=lambda i: schema.names[i])
 
 
-def _without(engine: Engine, delta: Delta, keys: pa.Table) -> Delta:
+def _in_columns(before: StoredTable, after: StoredTable) -> Iterator[Delta]:
+    return (delta.in_columns(before.schema) for delta in deltas_between(before, after))
+
+
+def _without(delta: Delta, keys: pa.Table) -> Delta:
     """The changes of all other keys."""
-    schema = delta.schema
-    indexes = {name: schema.names.index(name) for name in schema.key}
-    on = " AND ".join(f"coalesce(d.n{i}, d.o{i}) = k.{quoted(name)}" for name, i in indexes.items())
-    result = engine.table(f"SELECT d.* FROM _ps_d d ANTI JOIN _ps_k k ON {on}", _ps_d=delta.table, _ps_k=keys)
-    arrow = delta.table.schema
-    return Delta(schema, pa.Table.from_batches([as_rows(b, arrow) for b in result.to_batches()], schema=arrow))
+    return Delta(delta.schema, delta.table.filter(not_among(delta.keys(), keys, delta.schema.key)))
 
 
 def _only_key(schema: TableSchema, key: Key) -> Row:

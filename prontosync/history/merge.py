@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from prontosync.disk.objects import ObjectStore
 from prontosync.engine.connection import Engine
 from prontosync.errors import Unfit
 from prontosync.history.commits import Tree
 from prontosync.history.disputes import UNKNOWN, Disputes, Origin, read_disputes, write_disputes
-from prontosync.history.merge_table import MergedTable, TableSide, merge_table
 from prontosync.model.ids import ObjectId
 from prontosync.model.objects import Changes, TableState
+from prontosync.model.progress import SILENT, Progress, by_table
 from prontosync.model.schema import differences
-from prontosync.tables.compare import changes_between, same_rows
-from prontosync.tables.digest import schema_digest
-from prontosync.tables.reader import StoredTable
+
+if TYPE_CHECKING:
+    from prontosync.history.merge_table import MergedTable, TableSide
 
 
 class SchemasDiffer(Unfit):
@@ -74,13 +75,13 @@ class Sides:
     their_origin: Origin
 
 
-def merge_trees(store: ObjectStore, engine: Engine, sides: Sides, rules: Rules) -> Merged:
+def merge_trees(store: ObjectStore, engine: Engine, sides: Sides, rules: Rules, progress: Progress = SILENT) -> Merged:
     """Merge ``theirs`` into ``ours``. Raises SchemasDiffer where a table that must be merged has two schemas."""
     tables, conflicts = dict(sides.ours.tables), dict(sides.ours.conflicts)
     counts: dict[str, Counts] = {}
     waiting: list[str] = []
     preferred = False
-    for name in sorted(sides.theirs.tables):
+    for name in by_table(sorted(sides.theirs.tables), "merging", progress):
         if not rules.takes(name):
             continue
         if name not in sides.ours.tables:
@@ -128,6 +129,8 @@ def _adopt(
 
 def _merge_one(store: ObjectStore, engine: Engine, sides: Sides, rules: Rules, name: str) -> MergedTable | None:
     """One table that both sides have, or None where ours stays as it is."""
+    from prontosync.history.merge_table import merge_table
+
     base_state = sides.base.tables.get(name)
     if _identical(sides.base, sides.theirs, name):
         return None
@@ -145,8 +148,13 @@ def _merge_one(store: ObjectStore, engine: Engine, sides: Sides, rules: Rules, n
 
 
 def _taken_whole(ours: TableSide, theirs: TableSide) -> MergedTable | None:
-    delta = changes_between(ours.table, theirs.table)
-    changes = delta.counts
+    from prontosync.history.merge_table import MergedTable
+    from prontosync.tables.compare import deltas_between
+    from prontosync.tables.digest import schema_digest
+
+    changes = Changes(0, 0, 0)
+    for delta in deltas_between(ours.table, theirs.table):
+        changes += delta.counts
     disputes = theirs.disputes.in_columns(ours.table.schema)
     if not changes and disputes.same_as(ours.disputes):
         return None
@@ -162,6 +170,9 @@ def replace_changes(state: TableState, changes: Changes) -> TableState:
 
 
 def _side(store: ObjectStore, engine: Engine, tree: Tree, name: str, origin: Origin) -> TableSide:
+    from prontosync.history.merge_table import TableSide
+    from prontosync.tables.reader import StoredTable
+
     table = StoredTable(store, engine, name, tree.tables[name])
     return TableSide(table, read_disputes(table, tree.conflicts.get(name)), origin)
 
@@ -175,6 +186,8 @@ def _identical(a: Tree, b: Tree, name: str) -> bool:
 
 
 def _same(a: TableSide, b: TableSide) -> bool:
+    from prontosync.tables.compare import same_rows
+
     return same_rows(a.table, b.table) and a.disputes.same_as(b.disputes.in_columns(a.table.schema))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import decimal
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -21,16 +22,18 @@ from prontosync.history.disputes import (
     rows_by_key,
     rows_by_key_list,
 )
-from prontosync.history.row_patch import in_key_order, row_patch
+from prontosync.history.row_patch import row_patch
 from prontosync.history.sets import Cells, Rows, State, Sum, candidates, is_settled, merge_row, shown_row
 from prontosync.model.changes import CHANGE, DELETE, INSERT, UPSERT
-from prontosync.model.objects import TableState
+from prontosync.model.objects import Changes, TableState
 from prontosync.model.schema import MAX_PRECISION, TableSchema, decimal_parts
-from prontosync.model.values import Row, Value, restored, same
-from prontosync.tables.compare import Delta, changes_between, delta_schema
+from prontosync.model.values import Row, Value, orderable_row, restored, same
+from prontosync.tables.compare import Delta, delta_schema, deltas_between, gathered
+from prontosync.tables.keyset import in_order, split
 from prontosync.tables.order import as_rows
-from prontosync.tables.reader import StoredTable, key_join, patch_schema
-from prontosync.tables.states import store_changes
+from prontosync.tables.patch import patch_schema
+from prontosync.tables.reader import StoredTable
+from prontosync.tables.states import store_pieces
 
 T = TypeVar("T")
 _EXACT = decimal.Context(prec=3 * MAX_PRECISION)
@@ -93,24 +96,38 @@ class _Merge:
         self.preferred = False
 
     def run(self) -> MergedTable | None:
-        delta = self._changes()
-        special = self._special(delta)
-        special_table = keys_table(self.schema, special)
-        outcomes = self._outcomes(delta, special_table)
-        hard = outcomes.filter(pc.equal(outcomes.column(_OUTCOME), _HARD))
-        changed = [self._clean(outcomes), self._hard(keys_of(self.schema, hard), special)]
-        patch = in_key_order(self.engine, self.schema, pa.concat_tables(changed))
-        differs = bool(patch.num_rows) or not self.disputes.same_as(self.ours.disputes)
+        state = store_pieces(self.ours.table, self._pieces())
+        changed = bool(state.changes)
+        differs = changed or not self.disputes.same_as(self.ours.disputes)
         if not differs and not self.preferred:
             return None
-        state = store_changes(self.engine, self.ours.table, patch) if patch.num_rows else self.ours.table.state
-        return MergedTable(state, self.disputes, self.taken, self.merged, self.disputed, self.preferred, differs)
+        kept = state if changed else self.ours.table.state
+        return MergedTable(kept, self.disputes, self.taken, self.merged, self.disputed, self.preferred, differs)
 
-    def _changes(self) -> Delta:
+    def _pieces(self) -> Iterator[tuple[pa.Table, Changes]]:
+        """The patches that make the merged rows of ours, in key order, with their counts."""
+        special = self._special()
+        for delta in self._deltas():
+            yield self._piece(delta, special.upto(delta.keys()))
+        if rest := special.rest():
+            yield self._piece(Delta(self.schema, delta_schema(self.schema).empty_table()), rest)
+
+    def _piece(self, delta: Delta, special: set[Key]) -> tuple[pa.Table, Changes]:
+        outcomes = self._outcomes(delta, keys_table(self.schema, special))
+        hard = outcomes.filter(pc.equal(outcomes.column(_OUTCOME), _HARD))
+        clean, counts = self._clean(outcomes)
+        others, more = self._hard(keys_of(self.schema, hard), special)
+        return in_order(pa.concat_tables([clean, others]), self.schema.key), counts + more
+
+    def _deltas(self) -> Iterator[Delta]:
         """What theirs changed since the base. Without a base: their rows that ours lacks or has otherwise."""
         if self.base is not None:
-            return changes_between(self.base.table, self.theirs.table).in_columns(self.schema)
-        delta = changes_between(self.ours.table, self.theirs.table).in_columns(self.schema)
+            found = deltas_between(self.base.table, self.theirs.table)
+            return (delta.in_columns(self.schema) for delta in found)
+        found = deltas_between(self.ours.table, self.theirs.table)
+        return gathered(self._as_inserts(delta.in_columns(self.schema)) for delta in found)
+
+    def _as_inserts(self, delta: Delta) -> Delta:
         present = delta.table.filter(pc.not_equal(delta.table.column(CHANGE), DELETE))
         arrow = delta_schema(self.schema)
         columns = [
@@ -123,21 +140,14 @@ class _Merge:
         ]
         return Delta(self.schema, pa.table(columns, schema=arrow))
 
-    def _special(self, delta: Delta) -> set[Key]:
+    def _special(self) -> _Special:
         """Keys that theirs touched and that are in dispute on any side. Without a base, theirs touched all that it
         has."""
+        ours, theirs = self.ours.disputes, self.theirs.disputes
         if self.base is None:
-            return {*self.ours.disputes.rows, *self.theirs.disputes.rows}
+            return _Special(self.schema, set(), {*ours.rows, *theirs.rows})
         before = self.base.disputes
-        keys = {*before.rows, *self.ours.disputes.rows, *self.theirs.disputes.rows}
-        if not keys:
-            return set()
-        touched = self.engine.table(
-            f"SELECT k.* FROM _ps_k k SEMI JOIN _ps_d d ON {key_join(self.schema, 'k', 'd')}",
-            _ps_k=keys_table(self.schema, keys),
-            _ps_d=delta.keys(),
-        )
-        return set(keys_of(self.schema, _cast(touched, delta.keys().schema))) | before.differing(self.theirs.disputes)
+        return _Special(self.schema, {*before.rows, *ours.rows, *theirs.rows}, before.differing(theirs))
 
     def _outcomes(self, delta: Delta, special: pa.Table) -> pa.Table:
         """For each change of theirs outside ``special``: what comes of it, the three rows (o, x, n: base, ours, theirs)
@@ -201,7 +211,7 @@ class _Merge:
         wide = f"DECIMAL({MAX_PRECISION},{scale})"
         return f"TRY_CAST(x{i}::{wide} + n{i}::{wide} - o{i}::{wide} AS DECIMAL({precision},{scale}))"
 
-    def _clean(self, outcomes: pa.Table) -> pa.Table:
+    def _clean(self, outcomes: pa.Table) -> tuple[pa.Table, Changes]:
         """The patch of the rows that something decides."""
         indexes = range(len(self.schema.names))
         ours_is_result = " AND ".join(f"x{i} IS NOT DISTINCT FROM r{i}" for i in indexes)
@@ -216,12 +226,14 @@ class _Merge:
             f"WHERE {_OUTCOME} IN ('{_TAKE}', '{_REMOVE}') OR ({_OUTCOME} = '{_CELLS}' AND NOT ({ours_is_result}))",
             _ps_r=outcomes,
         )
+        inserted, deleted = (_number_of(outcomes, outcome) for outcome in (_TAKE, _REMOVE))
+        counts = Changes(inserted, result.num_rows - inserted - deleted, deleted)
         taken = pc.sum(result.column("_ps_taken").cast(pa.int64())).as_py() or 0
         self.taken += taken
         self.merged += result.num_rows - taken
-        return _cast(result.drop_columns(["_ps_taken"]), patch_schema(self.schema))
+        return _cast(result.drop_columns(["_ps_taken"]), patch_schema(self.schema)), counts
 
-    def _hard(self, undecided: Iterable[Key], special: set[Key]) -> pa.Table:
+    def _hard(self, undecided: Iterable[Key], special: set[Key]) -> tuple[pa.Table, Changes]:
         """The rows that nothing decides at once, and those in dispute: merged by the rules, their sets kept."""
         keys = set(undecided) | special
         wanted = keys_table(self.schema, keys)
@@ -237,7 +249,8 @@ class _Merge:
                 upserts.append(row)
             elif row is None and mine is not None:
                 deletes.append(mine)
-        return row_patch(self.schema, upserts, deletes)
+        inserted = sum(_key(self.schema, row) not in ours for row in upserts)
+        return row_patch(self.schema, upserts, deletes), Changes(inserted, len(upserts) - inserted, len(deletes))
 
     def _rows(self, side: TableSide | None, keys: pa.Table) -> dict[Key, Row]:
         if side is None or not keys.num_rows:
@@ -297,6 +310,33 @@ class _Merge:
         return dispute
 
 
+class _Special:
+    """Keys to be merged by the rules, as the changes go by in key order: those of ``touched`` that are among the
+    changes, and all of ``always``."""
+
+    def __init__(self, schema: TableSchema, touched: set[Key], always: set[Key]) -> None:
+        self._schema = schema
+        self._touched = keys_table(schema, touched)
+        self._always = deque(sorted(always, key=_order))
+
+    def upto(self, keys: pa.Table) -> set[Key]:
+        """Those that are due with changes of these keys."""
+        found, _ = split(self._touched, keys, self._schema.key)
+        end = _order(keys_of(self._schema, keys.slice(keys.num_rows - 1))[0])
+        due = set(keys_of(self._schema, found))
+        while self._always and _order(self._always[0]) <= end:
+            due.add(self._always.popleft())
+        return due
+
+    def rest(self) -> set[Key]:
+        """Those that lie beyond all changes."""
+        return set(self._always)
+
+
+def _order(key: Key) -> tuple[Any, ...]:
+    return orderable_row(restored(value) for value in key)
+
+
 def keys_of(schema: TableSchema, table: pa.Table) -> list[Key]:
     """The keys of few rows, canonical. ``table`` has the key columns by name, or outcomes' columns."""
     if _OUTCOME not in table.column_names:
@@ -306,6 +346,14 @@ def keys_of(schema: TableSchema, table: pa.Table) -> list[Key]:
     indexes = [schema.names.index(name) for name in schema.key]
     columns = [pc.coalesce(table.column(f"n{i}"), table.column(f"o{i}")) for i in indexes]
     return keys_of(schema, pa.table(columns, schema=pa.schema(arrow)))
+
+
+def _key(schema: TableSchema, row: Row) -> Key:
+    return tuple(row[schema.names.index(name)] for name in schema.key)
+
+
+def _number_of(outcomes: pa.Table, outcome: str) -> int:
+    return pc.sum(pc.equal(outcomes.column(_OUTCOME), outcome)).as_py() or 0
 
 
 def _total(logical: str) -> Sum:

@@ -16,9 +16,11 @@ from prontosync.history.disputes import read_disputes
 from prontosync.model.ids import ObjectId, ObjectName
 from prontosync.model.names import RefName
 from prontosync.model.objects import TableState
+from prontosync.model.progress import SILENT, UNTOLD, Progress, Task, by_table, counted
 from prontosync.tables.digest import run_digest
 from prontosync.tables.layout import Segment
-from prontosync.tables.reader import StoredTable, read_patch
+from prontosync.tables.patch import read_patch
+from prontosync.tables.reader import StoredTable
 
 
 @dataclass
@@ -48,8 +50,15 @@ class Findings:
 class Verifier:
     """Checks a repository's objects. ``sample`` (k, n) looks at the k-th of n parts only; the parts are by id."""
 
-    def __init__(self, commits: Commits, engine: Engine, sample: tuple[int, int] | None = None) -> None:
-        self.commits, self.engine, self.sample = commits, engine, sample
+    def __init__(
+        self,
+        commits: Commits,
+        engine: Engine,
+        sample: tuple[int, int] | None = None,
+        progress: Progress = SILENT,
+    ) -> None:
+        self.commits, self.engine, self.sample, self._progress = commits, engine, sample, progress
+        self._task: Task = UNTOLD
         self.findings = Findings()
         self._seen: set[ObjectName] = set()
         self._broken: set[ObjectName] = set()
@@ -57,7 +66,8 @@ class Verifier:
 
     def objects(self, store: FolderObjectStore) -> None:
         """The bytes of every object in the store."""
-        for name in store.names():
+        names = [name for name in store.names() if self._chosen(name.id)]
+        for name in counted(names, "checking objects", len(names), "objects", self._progress):
             self._bytes(store, name)
 
     def refs(self, refs: FolderRefs) -> None:
@@ -69,6 +79,13 @@ class Verifier:
         """A commit, its first-parent line and all that it needs."""
         self._line([commit])
         self._tables(commit)
+
+    def _first_look(self, name: ObjectName) -> bool:
+        if name in self._seen:
+            return False
+        self._seen.add(name)
+        self._task.advance(1)
+        return True
 
     def _chain(self, refs: FolderRefs, name: RefName) -> None:
         targets: list[ObjectId | None] = []
@@ -82,12 +99,16 @@ class Verifier:
 
     def _line(self, tips: Iterable[ObjectId]) -> None:
         """All commits that travel with these, and that what they name is there."""
-        waiting = list(tips)
+        # Where the store was looked at as a whole, no more can be found than it holds.
+        rest = self.findings.objects - len(self._seen) if self.sample is None else 0
+        with self._progress.task("checking history", max(rest, 0) or None, "objects") as self._task:
+            self._walk(list(tips))
+
+    def _walk(self, waiting: list[ObjectId]) -> None:
         while waiting:
             commit = waiting.pop()
-            if commit_name(commit) in self._seen:
+            if not self._first_look(commit_name(commit)):
                 continue
-            self._seen.add(commit_name(commit))
             try:
                 content = self.commits.read(commit)
             except ProntoError as error:
@@ -102,8 +123,7 @@ class Verifier:
 
     def _sound(self, name: ObjectName) -> bool:
         """Whether an object is there and its bytes are right; looked at once."""
-        if name not in self._seen:
-            self._seen.add(name)
+        if self._first_look(name):
             try:
                 self.commits.store.read(name)
             except ProntoError as error:
@@ -115,6 +135,7 @@ class Verifier:
         """What a state lists, and its segments' rows against the digests that its checkpoint gives them."""
         if not self._chosen(state.checkpoint):
             return
+        self._task.at(f'checking "{table}"')
         unsound = [name for name in state_objects(state) if not self._sound(name)]
         if unsound:
             return
@@ -126,8 +147,7 @@ class Verifier:
         for patch in patches:
             self._reads(patch, partial(read_patch, stored.store, stored.schema, patch.id))
         for segment in stored.segments:
-            if segment.name not in self._seen:
-                self._seen.add(segment.name)
+            if self._first_look(segment.name):
                 self._reads(segment.name, partial(_check_segment, stored, segment))
 
     def _reads(self, name: ObjectName, action: Callable[[], object]) -> bool:
@@ -148,7 +168,8 @@ class Verifier:
             if self.findings.sound:
                 self.findings.note(commit, error)
             return
-        for table, state in tree.tables.items():
+        for table in by_table(list(tree.tables), "checking the digest of", self._progress):
+            state = tree.tables[table]
             if not self._chosen(state.checkpoint) or self._is_broken(table, state):
                 continue
             stored = StoredTable(self.commits.store, self.engine, table, state)
@@ -166,8 +187,6 @@ class Verifier:
         return not self._broken.isdisjoint(name for name, _ in segments_of(self.commits, table, state))
 
     def _bytes(self, store: FolderObjectStore, name: ObjectName) -> None:
-        if not self._chosen(name.id):
-            return
         self.findings.objects += 1
         try:
             self.findings.bytes += len(store.read(name))

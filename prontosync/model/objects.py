@@ -21,6 +21,9 @@ class Changes(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     def __bool__(self) -> bool:
         return bool(self.inserted or self.updated or self.deleted)
 
+    def __add__(self, other: Changes) -> Changes:
+        return Changes(self.inserted + other.inserted, self.updated + other.updated, self.deleted + other.deleted)
+
     @property
     def total(self) -> int:
         return self.inserted + self.updated + self.deleted

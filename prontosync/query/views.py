@@ -85,16 +85,23 @@ def state_sql(table: StoredTable, segments: Sequence[Path], patches: Sequence[Pa
     if not patches:
         return f"SELECT {shown_columns(schema)} FROM ({rows})"
     columns = ", ".join(quoted(name) for name in schema.names)
-    keys = ", ".join(quoted(name) for name in schema.key)
+    on = " AND ".join(f"{{}}.{quoted(name)} = p.{quoted(name)}" for name in schema.key)
     marked = [*schema.columns, Column(CHANGE, "text")]
-    numbered = " UNION ALL ".join(
+    numbered = [
         f"SELECT *, {number} AS _ps_number FROM ({_files(marked, [patch])})" for number, patch in enumerate(patches)
-    )
-    newest = f"QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY _ps_number DESC) = 1"
-    on = " AND ".join(f"s.{quoted(name)} = p.{quoted(name)}" for name in schema.key)
+    ]
+    newest = numbered[0]
+    if len(patches) > 1:
+        # Not "the first row of each key", of which DuckDB makes an aggregate that turns -0.0 into 0.0.
+        every = " UNION ALL ".join(numbered)
+        newest = (
+            f"WITH _ps_all AS ({every}) SELECT * FROM _ps_all a "
+            f"ANTI JOIN _ps_all p ON {on.format(*['a'] * len(schema.key))} AND p._ps_number > a._ps_number"
+        )
     return (
-        f"WITH _ps_patch AS (SELECT * FROM ({numbered}) {newest}) "
-        f"SELECT {shown_columns(schema)} FROM (SELECT {columns} FROM ({rows}) s ANTI JOIN _ps_patch p ON {on} "
+        f"WITH _ps_patch AS ({newest}) "
+        f"SELECT {shown_columns(schema)} FROM (SELECT {columns} FROM ({rows}) s "
+        f"ANTI JOIN _ps_patch p ON {on.format(*['s'] * len(schema.key))} "
         f"UNION ALL SELECT {columns} FROM _ps_patch WHERE {CHANGE} = '{UPSERT}')"
     )
 

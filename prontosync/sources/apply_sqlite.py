@@ -2,48 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from prontosync.errors import ProntoError
 from prontosync.model.objects import Changes
+from prontosync.model.progress import SILENT, Progress, Task
 from prontosync.sources.catalog import Catalog, read_catalog
 from prontosync.sources.connection import Connection, ConstraintFailed
 from prontosync.sources.contract import ConstraintBroken, RowChanges, RowsMoved, SchemaMoved, StateRow
 from prontosync.sources.foreignkeys import check_children, check_parents
-from prontosync.sources.staging import Kind, Staged, stage
+from prontosync.sources.staging import Kind, Loaded, Staged, load
 from prontosync.sources.statetable import write_state_row
 from prontosync.sources.writes import write_rows
 
 
 def apply_changes(
     connection: Connection,
-    changes: Sequence[RowChanges],
+    changes: Iterable[RowChanges],
     note: StateRow,
     before_commit: Callable[[], None] | None,
+    progress: Progress = SILENT,
 ) -> Mapping[str, Changes]:
     """The contract's ``Source.apply``."""
     connection.run("PRAGMA foreign_keys = ON")
     # ADBC's SQLite may be built otherwise than the till's, whose triggers rely on the default.
     connection.run("PRAGMA recursive_triggers = OFF")
+    with progress.task("comparing with the live database", None, "rows") as task:
+        loaded = _loaded(connection, changes, task)
+    rows = sum(table.changed.total for table in loaded)
     with _transaction(connection):
         connection.run("PRAGMA defer_foreign_keys = ON")
         catalog = read_catalog(connection)
-        _check_definitions(catalog, changes)
-        staged = {
-            one.table.name: stage(connection, n, one, catalog.tables[one.table.name]) for n, one in enumerate(changes)
-        }
-        for table in staged.values():
-            _check_before(connection, table)
-        check_children(connection, catalog, staged)
-        write_rows(connection, list(staged.values()))
-        for table in staged.values():
-            _check_after(connection, table)
-        check_parents(connection, catalog, staged)
+        _check_definitions(catalog, loaded)
+        staged = {one.table.name: Staged(one, catalog.tables[one.table.name]) for one in loaded}
+        with progress.task("comparing with the live database", rows, "rows") as task:
+            for table in staged.values():
+                task.at(f'comparing "{table.name}" with the live database')
+                _check_before(connection, table)
+                task.advance(table.loaded.changed.total)
+            check_children(connection, catalog, staged)
+        with progress.task("writing to the live database", rows, "rows") as task:
+            write_rows(connection, list(staged.values()), task)
+            for table in staged.values():
+                _check_after(connection, table)
+            check_parents(connection, catalog, staged)
         write_state_row(connection, note)
         if before_commit is not None:
             before_commit()
-    return {name: _counted(table) for name, table in staged.items()}
+    return {table.table.name: table.changed for table in loaded}
+
+
+def _loaded(connection: Connection, changes: Iterable[RowChanges], task: Task) -> list[Loaded]:
+    """All rows in temporary tables. This transaction does not touch the database itself, and is in nobody's way."""
+    connection.run("BEGIN")
+    try:
+        loaded = load(connection, changes, task)
+        connection.run("COMMIT")
+    except BaseException:
+        _roll_back(connection)
+        raise
+    return loaded
 
 
 @contextmanager
@@ -66,8 +85,8 @@ def _roll_back(connection: Connection) -> None:
         connection.run("ROLLBACK")
 
 
-def _check_definitions(catalog: Catalog, changes: Sequence[RowChanges]) -> None:
-    for one in changes:
+def _check_definitions(catalog: Catalog, loaded: Sequence[Loaded]) -> None:
+    for one in loaded:
         name, read = one.table.name, one.table.ddl.statements
         live = catalog.tables.get(name)
         if live is None:
@@ -88,7 +107,7 @@ def _check_before(connection: Connection, table: Staged) -> None:
             f"SELECT 1 FROM {table.main} AS t WHERE {table.matches('t', 'n')} AND {table.same('t', 'n', table.written)}"
         )
         _refuse(connection, table, kind, f"WHERE NOT EXISTS ({found})", "is not as it was read")
-        if table.changes.table.schema.key != table.live.primary:
+        if table.loaded.table.schema.key != table.live.primary:
             several = (
                 f"CROSS JOIN {table.main} AS t WHERE {table.matches('t', 'n')} GROUP BY n.rowid HAVING count(*) > 1"
             )
@@ -124,11 +143,7 @@ def _check_after(connection: Connection, table: Staged) -> None:
 
 
 def _first(connection: Connection, table: Staged, kind: Kind, condition: str) -> int | None:
-    if not table.rows(kind).num_rows:
+    if not table.count(kind):
         return None
     found = connection.value(f"SELECT n.rowid AS n FROM {table.temp(kind)} AS n {condition} LIMIT 1")
     return None if found is None else int(found)
-
-
-def _counted(table: Staged) -> Changes:
-    return Changes(table.rows("inserts").num_rows, table.rows("new").num_rows, table.rows("deletes").num_rows)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from prontosync.errors import Damaged
+from prontosync.model.progress import SILENT, Progress
 from prontosync.model.schema import DatabaseDdl
 from prontosync.sources.bindings import RowBinder
 from prontosync.sources.connection import Connection, ConstraintFailed, connected
@@ -30,7 +31,9 @@ class BadDefinition(Damaged):
     id = "bad-definition"
 
 
-def build_database(path: Path, is_empty: Callable[[], bool], tables: Tables, database: DatabaseDdl) -> None:
+def build_database(
+    path: Path, is_empty: Callable[[], bool], tables: Tables, database: DatabaseDdl, progress: Progress = SILENT
+) -> None:
     """The contract's ``Source.build``."""
     _check_place(path, is_empty)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +43,7 @@ def build_database(path: Path, is_empty: Callable[[], bool], tables: Tables, dat
     try:
         _check_statements(tables, database)
         with connected(new, "rw", 0) as connection:
-            _fill(connection, tables, database)
+            _fill(connection, tables, database, progress)
         new.chmod(0o666 & ~_umask())
         _flush(new)
         _place(new, path, is_empty)
@@ -71,7 +74,7 @@ def _place(new: Path, path: Path, is_empty: Callable[[], bool]) -> None:
         new.replace(path)
 
 
-def _fill(connection: Connection, tables: Tables, database: DatabaseDdl) -> None:
+def _fill(connection: Connection, tables: Tables, database: DatabaseDdl, progress: Progress) -> None:
     for name in _BEFORE:
         _set(connection, name, database)
     # The file is nobody's until it is in its place, where it comes synced.
@@ -80,12 +83,12 @@ def _fill(connection: Connection, tables: Tables, database: DatabaseDdl) -> None
     connection.run("PRAGMA foreign_keys = OFF")
     connection.run("BEGIN")
     try:
-        _define(connection, tables, _TABLE)
+        _define(connection, tables, _TABLE, SILENT)
         counts = {table.name: _insert(connection, table, batches) for table, batches in tables}
         # Triggers would fire on the rows, and indexes are quicker to make at once.
-        _define(connection, tables, _INDEX)
+        _define(connection, tables, _INDEX, progress)
         _count(connection, database)
-        _define(connection, tables, _TRIGGER)
+        _define(connection, tables, _TRIGGER, SILENT)
         for statement in database.statements:
             connection.run(statement)
     except ConstraintFailed as error:
@@ -120,11 +123,13 @@ def _check_built(connection: Connection, tables: Tables, database: DatabaseDdl, 
             raise BadDefinition(f'table "{table.name}" holds other rows than the snapshot gave it')
 
 
-def _define(connection: Connection, tables: Tables, kind: int) -> None:
-    for table, _ in tables:
-        for statement in table.ddl.statements:
-            if _kind(statement) == kind:
-                connection.run(statement)
+def _define(connection: Connection, tables: Tables, kind: int, progress: Progress) -> None:
+    wanted = [(table.name, text) for table, _ in tables for text in table.ddl.statements if _kind(text) == kind]
+    with progress.task("making indexes", len(wanted), "indexes") as task:
+        for name, statement in wanted:
+            task.at(f'making indexes of "{name}"')
+            connection.run(statement)
+            task.advance(1)
 
 
 def _kind(statement: str) -> int:

@@ -24,19 +24,21 @@ _DEFAULTS: tuple[tuple[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class LiveColumn:
-    """``key`` is the position in the primary key from 1, or 0."""
+    """``key`` is the position in the primary key from 1, or 0. ``default`` tells whether there is one but NULL."""
 
     name: str
     declared: str
     not_null: bool
     key: int
     generated: bool
+    default: bool = False
 
 
 @dataclass(frozen=True)
 class LiveIndex:
     """``exact`` tells a unique index over plain columns, all rows and binary text; ``primary`` the primary key's own
-    index; ``ascending`` that its order is that of binary values."""
+    index; ``ascending`` that its order is that of binary values; ``constraint`` that the table's own definition made
+    it. ``collations`` stand column by column."""
 
     name: str
     columns: tuple[str, ...]
@@ -44,6 +46,8 @@ class LiveIndex:
     exact: bool
     primary: bool
     ascending: bool
+    constraint: bool = False
+    collations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,23 +159,38 @@ def _internal(name: str) -> bool:
     return name.lower().startswith(("sqlite_", OWN_PREFIX))
 
 
+def _own_trigger(row: dict[str, Any]) -> bool:
+    """Whether a trigger is one of change capture, which is no part of what a table is."""
+    return bool(row["type"] == "trigger") and _internal(row["name"])
+
+
 def _statements(masters: list[dict[str, Any]], table: str) -> tuple[str, ...]:
-    mine = [row for row in masters if row["tbl_name"].lower() == table.lower()]
+    mine = [row for row in masters if row["tbl_name"].lower() == table.lower() and not _own_trigger(row)]
     return tuple(row["sql"] for kind in ("table", "index", "trigger") for row in mine if row["type"] == kind)
 
 
 def _views(masters: list[dict[str, Any]]) -> tuple[str, ...]:
     views = {row["name"].lower() for row in masters if row["type"] == "view"}
-    triggers = [row["sql"] for row in masters if row["type"] == "trigger" and row["tbl_name"].lower() in views]
+    triggers = [
+        row["sql"]
+        for row in masters
+        if row["type"] == "trigger" and row["tbl_name"].lower() in views and not _own_trigger(row)
+    ]
     return (*(row["sql"] for row in masters if row["type"] == "view"), *triggers)
 
 
 def _columns(connection: Connection) -> dict[str, tuple[LiveColumn, ...]]:
     found: dict[str, list[LiveColumn]] = defaultdict(list)
-    for row in connection.rows(_each("pragma_table_xinfo", 'p.name, p.type, p."notnull", p.pk, p.hidden', "p.cid")):
+    fields = "p.name, p.type, p.\"notnull\", p.pk, p.hidden, coalesce(upper(p.dflt_value), 'NULL') <> 'NULL' AS given"
+    for row in connection.rows(_each("pragma_table_xinfo", fields, "p.cid")):
         if row["hidden"] != _HIDDEN:
             column = LiveColumn(
-                row["name"], row["type"] or "", bool(row["notnull"]), row["pk"], row["hidden"] in _GENERATED
+                row["name"],
+                row["type"] or "",
+                bool(row["notnull"]),
+                row["pk"],
+                row["hidden"] in _GENERATED,
+                bool(row["given"]),
             )
             found[row["of"]].append(column)
     return defaultdict(tuple, {name: tuple(columns) for name, columns in found.items()})
@@ -205,6 +224,8 @@ def _index(parts: list[dict[str, Any]]) -> LiveIndex:
         exact=bool(first["uniq"]) and plain and binary and not first["partial"],
         primary=first["origin"] == "pk",
         ascending=binary and not any(part["desc"] for part in parts),
+        constraint=first["origin"] in ("pk", "u"),
+        collations=tuple((part["coll"] or "BINARY").upper() for part in parts if part["cid"] >= 0),
     )
 
 

@@ -15,8 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from prontosync.model.progress import SILENT, Progress, Task
 from prontosync.sources import copying_child
 from prontosync.sources.connection import SourceFull, missing, translated
+
+PERIOD = 0.2
+"""Seconds between two looks at how much was copied."""
 
 
 class CopyFailed(Exception):
@@ -24,7 +28,7 @@ class CopyFailed(Exception):
 
 
 @contextmanager
-def copied(path: Path, folder: Path, busy_seconds: float) -> Iterator[tuple[Path, float]]:
+def copied(path: Path, folder: Path, busy_seconds: float, progress: Progress = SILENT) -> Iterator[tuple[Path, float]]:
     """The copy, readable by its owner only, and for how many seconds the till was held; removed on leaving.
 
     Raises SourceBusy, SourceUnfit, SourceMissing, SourceFull.
@@ -34,27 +38,47 @@ def copied(path: Path, folder: Path, busy_seconds: float) -> Iterator[tuple[Path
     os.close(handle)
     copy = Path(name)
     try:
-        yield copy, _copy(path, copy, busy_seconds)
+        yield copy, _copy(path, copy, busy_seconds, progress)
     finally:
         for leftover in (copy, Path(name + "-journal"), Path(name + "-wal"), Path(name + "-shm")):
             leftover.unlink(missing_ok=True)
 
 
-def _copy(path: Path, copy: Path, busy_seconds: float) -> float:
+def _copy(path: Path, copy: Path, busy_seconds: float, progress: Progress) -> float:
     task = {"source": str(path.absolute()), "target": str(copy.absolute()), "busy_seconds": busy_seconds}
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", str(Path(copying_child.__file__))],
-        input=json.dumps(task),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise translated(CopyFailed(done.stderr.strip() or "the copy was interrupted"), path)
-    answer = json.loads(done.stdout)
+    size = path.stat().st_size if path.exists() else None
+    with progress.task(f'copying "{path.name}"', size, "bytes") as told:
+        code, words, complaint = _run(json.dumps(task), copy, told)
+    if code != 0:
+        raise translated(CopyFailed(complaint.strip() or "the copy was interrupted"), path)
+    answer = json.loads(words)
     if "error" in answer:
         raise _meant(answer["error"], path, copy)
     return float(answer["held"])
+
+
+def _run(task: str, copy: Path, told: Task) -> tuple[int, str, str]:
+    """The other process's exit code, and what it wrote to its output and of errors."""
+    command = [sys.executable, "-I", "-S", str(Path(copying_child.__file__))]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as child:
+        try:
+            words, complaint = _awaited(child, task, copy, told)
+        except BaseException:
+            child.kill()
+            raise
+    return child.returncode, words, complaint
+
+
+def _awaited(child: subprocess.Popen[str], task: str, copy: Path, told: Task) -> tuple[str, str]:
+    given: str | None = task
+    size = 0
+    while True:
+        try:
+            return child.communicate(given, timeout=PERIOD)
+        except subprocess.TimeoutExpired:
+            given, before, size = None, size, copy.stat().st_size
+            told.advance(size - before)
 
 
 def _meant(words: str, path: Path, copy: Path) -> Exception:

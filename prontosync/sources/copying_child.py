@@ -47,8 +47,15 @@ def _copy(source: str, target: str, busy_seconds: float, mode: str) -> float:
     try:
         private.execute("PRAGMA journal_mode = OFF")
         private.execute("PRAGMA synchronous = OFF")
+        live.execute("BEGIN")
+        version = live.execute("PRAGMA schema_version").fetchone()[0]
+        attempt = time.monotonic()
         live.backup(private, progress=progress, sleep=0.01)
-        return time.monotonic() - attempt
+        live.execute("ROLLBACK")
+        held = time.monotonic() - attempt
+        # The copy begins a count of its own, and by the live one change capture knows that nothing was defined anew.
+        private.execute(f"PRAGMA schema_version = {int(version)}")
+        return held
     finally:
         private.close()
         live.close()

@@ -66,7 +66,7 @@ def _check_left(
     connection: Connection, key: LiveForeignKey, parent: Staged, child: LiveTable, staged: Staged | None
 ) -> None:
     leaving: list[tuple[Kind, str, str]] = []
-    if parent.rows("deletes").num_rows:
+    if parent.count("deletes"):
         leaving.append(("deletes", "1", key.on_delete))
     if parent.touches(key.parent):
         leaving.append(("old", parent.touching(key.parent, "n"), key.on_update))
@@ -102,7 +102,7 @@ def _given_again(key: LiveForeignKey, parent: Staged) -> Iterator[str]:
 
 
 def _check_orphans(connection: Connection, key: LiveForeignKey, child: Staged, kind: Kind, condition: str) -> None:
-    if not child.rows(kind).num_rows:
+    if not child.count(kind):
         return
     given = " AND ".join(f"c.{quoted(name)} IS NOT NULL" for name in key.columns)
     parent = f"SELECT 1 FROM main.{quoted(key.table)} AS p WHERE {_joined('p', key.parent, 'c', key.columns)}"

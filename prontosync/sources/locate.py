@@ -5,19 +5,36 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from prontosync.model.progress import SILENT, Progress
 from prontosync.sources.contract import Source, SourceUnfit
-from prontosync.sources.sqlite import BUSY_SECONDS, SqliteSource
+from prontosync.sources.fingerprint import fingerprint
 from prontosync.sources.survey import Selection
+
+BUSY_SECONDS = 30.0
 
 
 def locate(
-    url: str, *, base: Path, temp: Path, selection: Selection | None = None, busy_seconds: float = BUSY_SECONDS
+    url: str,
+    *,
+    base: Path,
+    temp: Path,
+    selection: Selection | None = None,
+    busy_seconds: float = BUSY_SECONDS,
+    progress: Progress = SILENT,
 ) -> Source:
     """The source at ``url``: a path, relative to ``base``, or ``sqlite:///relative`` or ``sqlite:////absolute``.
 
     Opens nothing. ``temp`` is a private folder. Raises SourceUnfit for an address of another kind.
     """
-    return SqliteSource(base / _path(url), temp=temp, selection=selection, busy_seconds=busy_seconds)
+    from prontosync.sources.sqlite import SqliteSource
+
+    return SqliteSource(base / _path(url), temp=temp, selection=selection, busy_seconds=busy_seconds, progress=progress)
+
+
+def look(url: str, *, base: Path, now_ns: int) -> str | None:
+    """What the source at ``url`` looks like from outside (``sources.fingerprint``), without the libraries that read it.
+    Raises SourceUnfit as ``locate``."""
+    return fingerprint(base / _path(url), now_ns)
 
 
 def _path(url: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from threading import Event, Lock
 from typing import TypeVar
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ import pyarrow as pa
 from prontosync.engine.arrow import arrow_schema
 from prontosync.model.schema import TableSchema
 from prontosync.sources.connection import FOREIGN, Connection, said, translated
-from prontosync.sources.contract import Scan, SourceTable
+from prontosync.sources.contract import Scan
 from prontosync.sources.statements import chain, quoted
 from prontosync.sources.survey import Shape
 from prontosync.sources.typemap import Misfit, Plan
@@ -29,12 +30,20 @@ _MARKED = re.compile(r"JSON path[^']*'c(\d+)'", re.IGNORECASE)
 _MISMATCHED = re.compile(r"Type mismatch in column (\d+)")
 
 
-class _Misfits(Exception):
+class Misfits(Exception):
     """The columns, by position, whose plans do not fit."""
 
     def __init__(self, columns: set[int]) -> None:
         super().__init__(columns)
         self.columns = columns
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where rows are read from: what stands behind FROM, and what each column is called there."""
+
+    source: str
+    columns: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -51,24 +60,24 @@ class TableReader:
         if expected is not None:
             self._skip_to(expected, steps)
         self._peek(steps)
-        batch_rows = self._batch_rows()
+        batch_rows = self.batch_rows()
         while True:
-            plans = self._plans(steps)
-            attempt = _Attempt(self.connection, self.shape, plans, batch_rows)
             try:
-                with attempt.batches() as batches:
-                    return consume(Scan(attempt.table, batches, self.shape.ordered(plans, self.utf8)))
-            except _Misfits as found:
-                columns = found.columns
-            except Exception:
-                # A consumer that hands the rows to other libraries may leave with their error in place of ours.
-                if attempt.failure is None:
-                    raise
-                if not isinstance(attempt.failure, _Misfits):
-                    raise attempt.failure from None
-                columns = attempt.failure.columns
-            for column in columns:
-                steps[column] += 1
+                return self._scan(consume, self._plans(steps), batch_rows)
+            except Misfits as found:
+                for column in found.columns:
+                    steps[column] += 1
+
+    def _scan(self, consume: Callable[[Scan], T], plans: Sequence[Plan], batch_rows: int) -> T:
+        table, ordered = self.shape.described(plans), self.shape.ordered(plans, self.utf8)
+        attempt = self._attempt(plans, batch_rows)
+        return attempt.give(lambda batches: consume(Scan(table, batches, ordered)))
+
+    def _attempt(self, plans: Sequence[Plan], batch_rows: int) -> Attempt:
+        live = self.shape.live
+        names = tuple(quoted(column.name) for column in self.shape.columns)
+        place = Place(f"main.{quoted(live.name)} {live.as_stored}", names)
+        return Attempt(self.connection, place, plans, arrow_schema(self.shape.described(plans).schema), batch_rows)
 
     def _plans(self, steps: Sequence[int]) -> list[Plan]:
         return [plans[step] for plans, step in zip(self.shape.chains, steps, strict=True)]
@@ -77,9 +86,9 @@ class TableReader:
         """Step over the plans that the first rows do not fit, while that is cheap."""
         while True:
             try:
-                with _Attempt(self.connection, self.shape, self._plans(steps), PEEK_ROWS).batches():
+                with self._attempt(self._plans(steps), PEEK_ROWS).batches():
                     return
-            except _Misfits as found:
+            except Misfits as found:
                 for column in found.columns:
                     steps[column] += 1
 
@@ -99,7 +108,7 @@ class TableReader:
         found = f"SELECT EXISTS (SELECT 1 FROM {table} WHERE {plan.misfit(quoted(column))}) AS found"
         return bool(self.connection.value(found))
 
-    def _batch_rows(self) -> int:
+    def batch_rows(self) -> int:
         """So many rows that a batch stays near ``BATCH_BYTES``, by the first and the last rows."""
         live, columns = self.shape.live, self.shape.columns
         size = chain("+", [f"coalesce(octet_length({quoted(column.name)}), 0)" for column in columns])
@@ -113,35 +122,59 @@ class TableReader:
 
 
 def _read_ahead(reader: pa.RecordBatchReader) -> Generator[pa.RecordBatch]:
-    """The reader's batches; while one is used, the next is fetched on a thread of its own."""
+    """The reader's batches; while one is used, the next is fetched on a thread of its own. Once it has ended, nothing
+    touches the reader any more."""
+    reading, ended = Lock(), Event()
 
     def following() -> pa.RecordBatch | None:
-        try:
-            return reader.read_next_batch()
-        except StopIteration:
-            return None
+        with reading:
+            try:
+                return None if ended.is_set() else reader.read_next_batch()
+            except StopIteration:
+                return None
 
-    with ThreadPoolExecutor(1, thread_name_prefix="scan") as pool:
-        ahead = pool.submit(following)
-        while (batch := ahead.result()) is not None:
+    try:
+        with ThreadPoolExecutor(1, thread_name_prefix="scan") as pool:
             ahead = pool.submit(following)
-            yield batch
+            while (batch := ahead.result()) is not None:
+                ahead = pool.submit(following)
+                yield batch
+    finally:
+        # A pool does not wait for a thread in whose start it was interrupted.
+        ended.set()
+        with reading:
+            pass
 
 
-class _Attempt:
-    """One pass over a table with fixed plans. ``failure`` is what stopped it, whatever became of the exception."""
+class Attempt:
+    """One pass over rows with fixed plans, one for each column of ``place`` and ``schema``. ``failure`` is what stopped
+    it, whatever became of the exception."""
 
-    def __init__(self, connection: Connection, shape: Shape, plans: Sequence[Plan], batch_rows: int) -> None:
-        self.table: SourceTable = shape.described(plans)
+    def __init__(
+        self, connection: Connection, place: Place, plans: Sequence[Plan], schema: pa.Schema, batch_rows: int
+    ) -> None:
         self.failure: Exception | None = None
-        self._connection, self._shape, self._plans = connection, shape, plans
+        self._connection, self._place, self._plans = connection, place, plans
         self._batch_rows = batch_rows
-        self._schema = arrow_schema(self.table.schema)
+        self._schema = schema
         self._owners = [n for n, plan in enumerate(plans) for _ in plan.arrow]
+
+    def give(self, consume: Callable[[Iterator[pa.RecordBatch]], T]) -> T:
+        """Give the batches to ``consume``. Raises Misfits, Source…, and what ``consume`` raises."""
+        try:
+            with self.batches() as batches:
+                return consume(batches)
+        except Misfits:
+            raise
+        except Exception:
+            # A consumer that hands the rows to other libraries may leave with their error in place of ours.
+            if self.failure is None:
+                raise
+            raise self.failure from None
 
     @contextmanager
     def batches(self) -> Iterator[Iterator[pa.RecordBatch]]:
-        """Decoded batches; the first one is decoded on entry. Raises _Misfits, there and in the midst."""
+        """Decoded batches; the first one is decoded on entry. Raises Misfits, there and in the midst."""
         with ExitStack() as stack:
             try:
                 reader = stack.enter_context(self._connection.stream(self._sql(), self._batch_rows))
@@ -163,7 +196,7 @@ class _Attempt:
         except FOREIGN as error:
             self.failure = self._judged(error)
             raise self.failure from error
-        except _Misfits as misfits:
+        except Misfits as misfits:
             self.failure = misfits
             raise
 
@@ -180,7 +213,7 @@ class _Attempt:
             except Misfit:
                 misfits.add(n)
         if misfits:
-            raise _Misfits(misfits)
+            raise Misfits(misfits)
         return pa.RecordBatch.from_arrays(decoded, schema=self._schema)
 
     def _judged(self, error: Exception) -> Exception:
@@ -188,16 +221,14 @@ class _Attempt:
         words = said(error)
         marked, mismatched = _MARKED.search(words), _MISMATCHED.search(words)
         if marked:
-            return _Misfits({int(marked[1])})
+            return Misfits({int(marked[1])})
         if mismatched:
-            return _Misfits({self._owners[int(mismatched[1])]})
+            return Misfits({self._owners[int(mismatched[1])]})
         return translated(error, self._connection.path)
 
     def _sql(self) -> str:
         dummies = [dummy for plan in self._plans for dummy in plan.dummies]
         values: list[str] = []
-        for n, (column, plan) in enumerate(zip(self._shape.columns, self._plans, strict=True)):
-            values += plan.select(quoted(column.name), f"json_extract('{{}}', 'c{n}')")
-        live = self._shape.live
-        table = f"main.{quoted(live.name)} {live.as_stored}"
-        return f"SELECT {', '.join(dummies)} UNION ALL SELECT {', '.join(values)} FROM {table}"
+        for n, (column, plan) in enumerate(zip(self._place.columns, self._plans, strict=True)):
+            values += plan.select(column, f"json_extract('{{}}', 'c{n}')")
+        return f"SELECT {', '.join(dummies)} UNION ALL SELECT {', '.join(values)} FROM {self._place.source}"

@@ -6,17 +6,20 @@ stand row by row, and ``mask`` tells which set of columns differs between them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from prontosync.model.objects import Changes
+from prontosync.model.progress import UNTOLD, Task
 from prontosync.sources.bindings import RowBinder, key_text
 from prontosync.sources.catalog import LiveTable
 from prontosync.sources.connection import Connection
-from prontosync.sources.contract import RowChanges
+from prontosync.sources.contract import RowChanges, SourceTable
 from prontosync.sources.statements import chain, quoted
 
 Kind = Literal["deletes", "inserts", "old", "new"]
@@ -24,14 +27,28 @@ KINDS: tuple[Kind, ...] = ("deletes", "inserts", "old", "new")
 
 
 @dataclass(frozen=True)
-class Staged:
-    """``masks`` holds the columns of each mask; one may be empty, for rows in which nothing differs."""
+class Loaded:
+    """One table's changes in temporary tables. ``masks`` holds the columns of each mask; one may be empty, for rows in
+    which nothing differs. ``counts`` are the rows of each kind, ``changes`` those of all tables as they were given."""
 
     number: int
-    changes: RowChanges
-    live: LiveTable
+    table: SourceTable
     binder: RowBinder
     masks: tuple[tuple[str, ...], ...]
+    counts: Mapping[Kind, int]
+    changes: Iterable[RowChanges]
+
+    @property
+    def changed(self) -> Changes:
+        return Changes(self.counts["inserts"], self.counts["new"], self.counts["deletes"])
+
+
+@dataclass(frozen=True)
+class Staged:
+    """The same beside the live table."""
+
+    loaded: Loaded
+    live: LiveTable
 
     @property
     def name(self) -> str:
@@ -41,19 +58,26 @@ class Staged:
     def main(self) -> str:
         return f"main.{quoted(self.name)}"
 
-    def rows(self, kind: Kind) -> pa.Table:
-        return {
-            "deletes": self.changes.deletes,
-            "inserts": self.changes.inserts,
-            "old": self.changes.old,
-            "new": self.changes.new,
-        }[kind]
+    @property
+    def masks(self) -> tuple[tuple[str, ...], ...]:
+        return self.loaded.masks
+
+    def count(self, kind: Kind) -> int:
+        return self.loaded.counts[kind]
 
     def temp(self, kind: Kind) -> str:
-        return f'temp."_ps_{kind}_{self.number}"'
+        return _temp(kind, self.loaded.number)
 
     def key_text(self, kind: Kind, rowid: int) -> str:
-        return key_text(self.rows(kind), rowid - 1, self.changes.table.schema)
+        """The key of a staged row, for a message: the changes are gone through again for it."""
+        at = rowid - 1
+        for piece in self.loaded.changes:
+            if piece.table.name == self.name:
+                rows = _rows(piece, kind)
+                if at < rows.num_rows:
+                    return key_text(rows, at, piece.table.schema)
+                at -= rows.num_rows
+        raise IndexError(rowid)
 
     def touching(self, columns: Iterable[str], alias: str) -> str:
         """Whether the update of a row of ``new`` or ``old`` sets one of ``columns``."""
@@ -92,70 +116,103 @@ class Staged:
 
     @property
     def written(self) -> tuple[str, ...]:
-        return tuple(column.name for column in self.binder.columns)
+        return tuple(column.name for column in self.loaded.binder.columns)
 
     @property
     def _positions(self) -> dict[str, int]:
-        return {column.name: n for n, column in enumerate(self.binder.columns)}
+        return {column.name: n for n, column in enumerate(self.loaded.binder.columns)}
 
     @property
     def _types(self) -> dict[str, str]:
-        return {column.name: column.type for column in self.binder.columns}
+        return {column.name: column.type for column in self.loaded.binder.columns}
 
     @property
     def _key(self) -> tuple[str, ...]:
-        return self.changes.table.schema.key
+        return self.loaded.table.schema.key
 
 
-def stage(connection: Connection, number: int, changes: RowChanges, live: LiveTable) -> Staged:
-    """Make and fill the temporary tables of one table. Raises SourceUnfit for values SQLite cannot hold."""
-    binder = RowBinder(changes.table)
-    names = [column.name for column in binder.columns]
-    labels, masks = _masks(changes.old, changes.new, names)
-    staged = Staged(number, changes, live, binder, masks)
-    for kind in KINDS:
-        rows = staged.rows(kind)
-        marks = labels if kind in ("old", "new") else pa.nulls(rows.num_rows, pa.int32())
-        _load(connection, staged, kind, marks)
-    return staged
+def load(connection: Connection, changes: Iterable[RowChanges], task: Task = UNTOLD) -> list[Loaded]:
+    """Make and fill the temporary tables, piece by piece. Raises SourceUnfit for values SQLite cannot hold."""
+    loaded = []
+    for number, (_, pieces) in enumerate(groupby(changes, lambda piece: piece.table.name)):
+        loader: _Loader | None = None
+        for piece in pieces:
+            loader = loader or _Loader(connection, number, piece.table)
+            loader.add(piece)
+            task.advance(piece.rows)
+        assert loader is not None
+        loaded.append(loader.finish(changes))
+    return loaded
 
 
-def _load(connection: Connection, staged: Staged, kind: Kind, marks: pa.Array) -> None:
-    columns = [f"c{n}" for n in range(len(staged.binder.columns))]
-    connection.run(f"CREATE TEMP TABLE {staged.temp(kind).removeprefix('temp.')} (mask, {', '.join(columns)})")
-    schema = staged.binder.schema()
+class _Loader:
+    """One table's rows on their way into its temporary tables."""
 
-    def rows() -> Iterable[pa.RecordBatch]:
-        at = 0
-        for batch in staged.rows(kind).to_batches():
-            encoded = staged.binder.encoded(batch)
-            mark = marks.slice(at, batch.num_rows)
-            at += batch.num_rows
-            yield pa.RecordBatch.from_arrays(
-                [*encoded.columns, mark], schema=schema.append(pa.field("mask", pa.int32()))
-            )
+    def __init__(self, connection: Connection, number: int, table: SourceTable) -> None:
+        self._connection, self._number, self._table = connection, number, table
+        self._binder = RowBinder(table)
+        self._parameters = self._binder.schema().append(pa.field("mask", pa.int32()))
+        self._columns = [f"c{n}" for n in range(len(self._binder.columns))]
+        self._masks: dict[tuple[str, ...], int] = {}
+        self._counts: dict[Kind, int] = dict.fromkeys(KINDS, 0)
+        for kind in KINDS:
+            connection.run(f"CREATE TEMP TABLE {self._unqualified(kind)} (mask, {', '.join(self._columns)})")
 
-    values = [*staged.binder.values(), f"?{len(schema) + 1}"]
-    sql = f"INSERT INTO {staged.temp(kind)} ({', '.join(columns)}, mask) VALUES ({', '.join(values)})"
-    connection.bind(sql, schema.append(pa.field("mask", pa.int32())), rows())
-    keys = ", ".join(staged.staged(name) for name in staged.changes.table.schema.key)
-    index = f'temp."_ps_{kind}_{staged.number}_key"'
-    connection.run(f"CREATE INDEX {index} ON {staged.temp(kind).removeprefix('temp.')} ({keys})")
+    def add(self, piece: RowChanges) -> None:
+        marks = self._marks(piece.old, piece.new)
+        for kind in KINDS:
+            rows = _rows(piece, kind)
+            if rows.num_rows:
+                self._load(kind, rows, marks if kind in ("old", "new") else pa.nulls(rows.num_rows, pa.int32()))
+                self._counts[kind] += rows.num_rows
+
+    def finish(self, changes: Iterable[RowChanges]) -> Loaded:
+        keys = ", ".join(f"c{[c.name for c in self._binder.columns].index(name)}" for name in self._table.schema.key)
+        for kind in KINDS:
+            index = f'temp."_ps_{kind}_{self._number}_key"'
+            self._connection.run(f"CREATE INDEX {index} ON {self._unqualified(kind)} ({keys})")
+        return Loaded(self._number, self._table, self._binder, tuple(self._masks), self._counts, changes)
+
+    def _load(self, kind: Kind, rows: pa.Table, marks: pa.Array) -> None:
+        def batches() -> Iterable[pa.RecordBatch]:
+            at = 0
+            for batch in rows.to_batches():
+                encoded = self._binder.encoded(batch)
+                mark = marks.slice(at, batch.num_rows)
+                at += batch.num_rows
+                yield pa.RecordBatch.from_arrays([*encoded.columns, mark], schema=self._parameters)
+
+        values = [*self._binder.values(), f"?{len(self._parameters)}"]
+        target = f"{_temp(kind, self._number)} ({', '.join(self._columns)}, mask)"
+        self._connection.bind(f"INSERT INTO {target} VALUES ({', '.join(values)})", self._parameters, batches())
+
+    def _marks(self, old: pa.Table, new: pa.Table) -> pa.Array:
+        """For each row the number of its mask: of the set of columns in which it differs."""
+        differing = {c.name: _differs(old.column(c.name), new.column(c.name)) for c in self._binder.columns}
+        changed = [name for name, differs in differing.items() if pc.any(differs).as_py()]
+        if not changed:
+            return pa.repeat(pa.scalar(self._mask(()) if old.num_rows else 0, pa.int32()), old.num_rows)
+        bits = [differing[name].cast(pa.int8()).cast(pa.string()) for name in changed]
+        labels = pc.binary_join_element_wise(*bits, "").dictionary_encode()
+        numbers = [
+            self._mask(tuple(name for name, bit in zip(changed, label, strict=True) if bit == "1"))
+            for label in labels.dictionary.to_pylist()
+        ]
+        return pa.array(numbers, pa.int32()).take(labels.indices)
+
+    def _mask(self, columns: tuple[str, ...]) -> int:
+        return self._masks.setdefault(columns, len(self._masks))
+
+    def _unqualified(self, kind: Kind) -> str:
+        return _temp(kind, self._number).removeprefix("temp.")
 
 
-def _masks(old: pa.Table, new: pa.Table, names: Sequence[str]) -> tuple[pa.Array, tuple[tuple[str, ...], ...]]:
-    """For each row the number of its mask, and each mask's columns."""
-    differing = {name: _differs(old.column(name), new.column(name)) for name in names}
-    changed = [name for name in names if pc.any(differing[name]).as_py()]
-    if not changed:
-        return pa.repeat(pa.scalar(0, pa.int32()), old.num_rows), ((),)
-    bits = [differing[name].cast(pa.int8()).cast(pa.string()) for name in changed]
-    labels = pc.binary_join_element_wise(*bits, "").dictionary_encode()
-    masks = tuple(
-        tuple(name for name, bit in zip(changed, label, strict=True) if bit == "1")
-        for label in labels.dictionary.to_pylist()
-    )
-    return labels.indices, masks
+def _temp(kind: Kind, number: int) -> str:
+    return f'temp."_ps_{kind}_{number}"'
+
+
+def _rows(piece: RowChanges, kind: Kind) -> pa.Table:
+    return {"deletes": piece.deletes, "inserts": piece.inserts, "old": piece.old, "new": piece.new}[kind]
 
 
 def _differs(old: pa.ChunkedArray, new: pa.ChunkedArray) -> pa.Array:

@@ -7,11 +7,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from prontosync.model.schema import BadSchema, Column, DatabaseDdl, Ddl, ForeignKey, TableSchema, check_schema
-from prontosync.sources.catalog import Catalog, LiveColumn, LiveTable
 from prontosync.sources.contract import LeftOut, SourceTable, SourceUnfit, TableOptions
-from prontosync.sources.typemap import Plan, chain
+
+if TYPE_CHECKING:
+    from prontosync.sources.catalog import Catalog, LiveColumn, LiveTable
+    from prontosync.sources.typemap import Plan
 
 DIALECT = "sqlite"
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -102,6 +105,8 @@ def survey(catalog: Catalog, selection: Selection) -> Survey:
 
 
 def _shape(live: LiveTable, options: TableOptions) -> Shape | LeftOut:
+    from prontosync.sources.typemap import chain
+
     _check_options(live, options)
     columns = tuple(column for column in live.columns if column.name not in options.skip)
     key = options.key or live.primary

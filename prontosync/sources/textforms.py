@@ -79,7 +79,8 @@ def write_times(times: pa.Array, form: TextForm) -> pa.Array:
 
 
 def _shortened(full: pa.Array, micros: pa.Array, length: int) -> pa.Array:
-    whole = pc.equal(pc.multiply(pc.divide(micros, 1_000_000), 1_000_000), micros)
+    second = pa.scalar(1_000_000, micros.type)
+    whole = pc.equal(pc.multiply(pc.divide(micros, second), second), micros)
     return pc.if_else(whole, pc.binary_slice(full.cast(pa.binary()), 0, length).cast(pa.string()), full)
 
 

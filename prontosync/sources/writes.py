@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from prontosync.model.progress import UNTOLD, Task
 from prontosync.sources.connection import Connection, ConstraintFailed
 from prontosync.sources.contract import ConstraintBroken
 from prontosync.sources.foreignkeys import children_first
@@ -19,22 +20,25 @@ class OrderMatters(Exception):
     """A constraint failed that another order may satisfy. Never leaves this room."""
 
 
-def write_rows(connection: Connection, tables: Sequence[Staged]) -> None:
+def write_rows(connection: Connection, tables: Sequence[Staged], task: Task = UNTOLD) -> None:
     """Write everything, in the open transaction. Raises ConstraintBroken, naming the row."""
     connection.run("SAVEPOINT _ps_write")
+    first = _Writer(connection, tables, task, last=False)
     try:
-        _Writer(connection, tables, last=False).straight()
+        first.straight()
     except OrderMatters:
         connection.run("ROLLBACK TO _ps_write")
-        _Writer(connection, tables, last=True).in_two_steps()
+        task.advance(-first.written)
+        _Writer(connection, tables, task, last=True).in_two_steps()
     connection.run("RELEASE _ps_write")
 
 
 class _Writer:
-    """``last`` tells that no other order will be tried."""
+    """``last`` tells that no other order will be tried; ``written`` are the rows that ``task`` was told of."""
 
-    def __init__(self, connection: Connection, tables: Sequence[Staged], *, last: bool) -> None:
-        self._connection, self._last = connection, last
+    def __init__(self, connection: Connection, tables: Sequence[Staged], task: Task, *, last: bool) -> None:
+        self._connection, self._task, self._last = connection, task, last
+        self.written = 0
         self._children_first = children_first(tables)
 
     def straight(self) -> None:
@@ -44,6 +48,7 @@ class _Writer:
         self._delete_all()
         for table in reversed(self._children_first):
             self._update(table, [mask for mask in table.masks if mask and not set(mask) & _referring(table)])
+            self._tell(table, "new")
         self._insert_all()
 
     def in_two_steps(self) -> None:
@@ -54,17 +59,25 @@ class _Writer:
         self._delete_all()
         for table in reversed(self._children_first):
             self._update(table, [mask for mask in table.masks if mask])
+            self._tell(table, "new")
         self._insert_all()
 
     def _delete_all(self) -> None:
         for table in self._children_first:
-            if table.rows("deletes").num_rows:
+            if table.count("deletes"):
                 self._run(table, "deletes", _delete(table))
+                self._tell(table, "deletes")
 
     def _insert_all(self) -> None:
         for table in reversed(self._children_first):
-            if table.rows("inserts").num_rows:
+            if table.count("inserts"):
                 self._run(table, "inserts", _insert(table))
+                self._tell(table, "inserts")
+
+    def _tell(self, table: Staged, kind: Kind) -> None:
+        """All rows of a kind are written."""
+        self.written += table.count(kind)
+        self._task.advance(table.count(kind))
 
     def _update(self, table: Staged, masks: Iterable[tuple[str, ...]]) -> None:
         for mask in masks:
@@ -83,17 +96,18 @@ class _Writer:
         """Rows to be deleted stop referring to others where RESTRICT would not let those go first."""
         restricted = {n for key in table.live.foreign_keys if key.on_delete == "RESTRICT" for n in key.columns}
         values = {c.name: "NULL" for c in table.live.columns if c.name in restricted and not c.not_null and not c.key}
-        if values and table.rows("deletes").num_rows:
+        if values and table.count("deletes"):
             self._run(table, "deletes", _update(table, "deletes", values, "1"))
 
     def _run(self, table: Staged, kind: Kind, statement: Statement) -> None:
+        self._task.at(f'writing "{table.name}" to the live database')
         try:
             self._connection.run(statement("1"))
         except ConstraintFailed as error:
             ordering = str(error).startswith(("UNIQUE", "FOREIGN KEY"))
             if ordering and not self._last:
                 raise OrderMatters from error
-            rowid = self._failing(table.rows(kind).num_rows, statement)
+            rowid = self._failing(table.count(kind), statement)
             raise ConstraintBroken(
                 f'table "{table.name}", row ({table.key_text(kind, rowid)}): the database refuses it: {error}'
             ) from error

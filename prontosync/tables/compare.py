@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice, takewhile
 
 import pyarrow as pa
 
 from prontosync.engine.arrow import arrow_schema
 from prontosync.engine.connection import Engine, quoted
 from prontosync.model.changes import CHANGE, DELETE, INSERT, UPDATE
+from prontosync.model.ids import ObjectId
 from prontosync.model.objects import Changes
 from prontosync.model.schema import TableSchema
+from prontosync.tables.keyset import in_order, sort_order, split
 from prontosync.tables.order import as_rows
-from prontosync.tables.reader import StoredTable, key_join
+from prontosync.tables.patch import key_join, matched
+from prontosync.tables.ranges import is_range, rows_of, side_by_side
+from prontosync.tables.reader import StoredTable
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,48 @@ class Delta:
         return pa.table([self.table.column(f"{side}{i}") for i in range(len(arrow))], schema=arrow)
 
 
+class Deltas:
+    """The changes of one table in pieces, each some, in key order. Those that fit in one piece are kept; more are found
+    again each time they are gone through, so that few are in memory. ``pieces`` starts that."""
+
+    def __init__(self, schema: TableSchema, pieces: Callable[[], Iterator[Delta]]) -> None:
+        self.schema = schema
+        self._pieces = pieces
+        self._kept: Delta | None = None
+        self._counts: Changes | None = None
+
+    def __iter__(self) -> Iterator[Delta]:
+        if self._counts is not None and self._counts.total == 0:
+            return
+        if self._kept is not None:
+            yield self._kept
+            return
+        counts, number, first = Changes(0, 0, 0), 0, None
+        for delta in self._pieces():
+            counts, number = counts + delta.counts, number + 1
+            first = delta if number == 1 else None
+            yield delta
+        self._counts, self._kept = counts, first
+
+    def __bool__(self) -> bool:
+        """Whether there is any change."""
+        if self._counts is None:
+            return bool(list(islice(self, 2)))  # two, for where there is no second one the first is kept
+        return bool(self._counts)
+
+    @property
+    def counts(self) -> Changes:
+        if self._counts is None:
+            for _ in self:
+                pass
+        assert self._counts is not None
+        return self._counts
+
+    def joined(self) -> Delta:
+        """All in one."""
+        return joined(self.schema, self)
+
+
 def compare(engine: Engine, schema: TableSchema, old: pa.Table, new: pa.Table) -> Delta:
     """The changes from ``old`` to ``new``, both in ``arrow_schema(schema)``."""
     columns = schema.names
@@ -101,35 +149,91 @@ def same_rows(old: StoredTable, new: StoredTable) -> bool:
     return a.digest is not None and a.digest == b.digest
 
 
-def candidates(old: StoredTable, new: StoredTable) -> tuple[pa.Table, pa.Table]:
-    """Rows of both sides, each complete for every key in which the two may differ. Both have the same columns, types
-    and key.
-
-    Two states differ at most in the rows of their patches and of the segments that only one of them lists.
-    """
-    mine, theirs = {s.object for s in old.segments}, {s.object for s in new.segments}
-    only_old = [s for s in old.segments if s.object not in theirs]
-    only_new = [s for s in new.segments if s.object not in mine]
-    left = pa.concat_tables([old.arrow.empty_table(), *(old.segment_rows(s) for s in only_old)])
-    right = pa.concat_tables([new.arrow.empty_table(), *(new.segment_rows(s) for s in only_new)])
-    if old.patch is None and new.patch is None:
-        return left, right
-    keys = _all_keys(old, [left, right, *(p for p in (old.patch, new.patch) if p is not None)])
-    return old.rows_at(keys), new.rows_at(keys)
+def deltas_between(old: StoredTable, new: StoredTable) -> Iterator[Delta]:
+    """The changes of a table between two states of one schema, in key order, in pieces of which each has some."""
+    if not same_rows(old, new):
+        yield from gathered(delta_of(new.schema, *sides) for sides in _candidates(old, new))
 
 
 def changes_between(old: StoredTable, new: StoredTable) -> Delta:
-    """The changes of a table between two states of one schema."""
-    if same_rows(old, new):
-        return Delta(new.schema, delta_schema(new.schema).empty_table())
-    left, right = candidates(old, new)
-    return compare(new.engine, new.schema, left.select(new.schema.names), right)
+    """The same in one, for where they are few."""
+    return joined(new.schema, deltas_between(old, new))
+
+
+def _candidates(old: StoredTable, new: StoredTable) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """Rows of both sides, range by range, complete for every key in which the two may differ. Both have the same
+    columns, types and key.
+
+    Two states differ at most in the rows of their patches and of the segments that only one of them lists. Over one
+    list of segments, patches that both begin with say the same on both sides.
+    """
+    only_old: set[ObjectId] = set()
+    only_new: set[ObjectId] = set()
+    alike = 0
+    if old.state.checkpoint == new.state.checkpoint:
+        both = zip(old.state.patches, new.state.patches, strict=False)
+        alike = len(list(takewhile(lambda pair: pair[0] == pair[1], both)))
+    else:
+        mine, theirs = {s.object for s in old.segments}, {s.object for s in new.segments}
+        only_old, only_new = mine - theirs, theirs - mine
+    patches = [patch for patch in (old.patch_after(alike), new.patch_after(alike)) if patch is not None]
+    keys = _all_keys(old, patches)
+    left, right = rows_of(old, only_old, keys), rows_of(new, only_new, keys)
+    return side_by_side(new.schema, left, right, (old.arrow.empty_table(), new.arrow.empty_table()))
+
+
+def gathered(deltas: Iterable[Delta]) -> Iterator[Delta]:
+    """The same changes in fewer pieces: small ones joined, and those without changes left out."""
+    held: list[Delta] = []
+    rows = size = 0
+    for delta in deltas:
+        if delta.table.num_rows:
+            held.append(delta)
+            rows, size = rows + delta.table.num_rows, size + delta.table.nbytes
+            if is_range(rows, size):
+                yield joined(delta.schema, held)
+                held.clear()
+                rows = size = 0
+    if held:
+        yield joined(held[0].schema, held)
+
+
+def joined(schema: TableSchema, deltas: Iterable[Delta]) -> Delta:
+    """The changes of all, in one."""
+    found = list(deltas)
+    if len(found) == 1:
+        return found[0]
+    return Delta(schema, pa.concat_tables([delta_schema(schema).empty_table(), *(delta.table for delta in found)]))
+
+
+def delta_of(schema: TableSchema, old: pa.Table, new: pa.Table) -> Delta:
+    """As ``compare``, of tables that are both in key order."""
+    came, gone, before, now = matched(schema, old, new)
+    arrow = delta_schema(schema)
+    sides = [(INSERT, None, came), (UPDATE, before, now), (DELETE, gone, None)]
+    parts = [_part(schema, arrow, *side) for side in sides]
+    delta = Delta(schema, pa.concat_tables(parts))
+    if sum(part.num_rows > 0 for part in parts) < 2:
+        return delta
+    return Delta(schema, delta.table.take(sort_order(delta.keys(), schema.key)))
+
+
+def _part(schema: TableSchema, arrow: pa.Schema, kind: str, old: pa.Table | None, new: pa.Table | None) -> pa.Table:
+    some = new if new is not None else old
+    assert some is not None
+    columns = [pa.repeat(pa.scalar(kind), some.num_rows)]
+    for name in schema.names:
+        columns += [
+            pa.nulls(some.num_rows, some.column(name).type) if s is None else s.column(name) for s in (old, new)
+        ]
+    return pa.table(columns, schema=arrow)
 
 
 def _all_keys(table: StoredTable, relations: list[pa.Table]) -> pa.Table:
-    keys = list(table.schema.key)
-    names = ", ".join(quoted(name) for name in keys)
-    every = pa.concat_tables([relation.select(keys) for relation in relations])
-    result = table.engine.table(f"SELECT DISTINCT {names} FROM _ps_k ORDER BY {names}", _ps_k=every)
-    arrow = pa.schema([table.arrow.field(name) for name in keys])
-    return pa.Table.from_batches([as_rows(b, arrow) for b in result.to_batches()], schema=arrow)
+    """The keys of all relations, each once, in key order."""
+    key = table.schema.key
+    every = pa.schema([table.arrow.field(name) for name in key]).empty_table()
+    for relation in relations:
+        _, others = split(relation.select(key), every, key)
+        every = pa.concat_tables([every, others])
+    return in_order(every, key)

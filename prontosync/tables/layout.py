@@ -103,8 +103,7 @@ def read_checkpoint(
 
 def segment_of(segments: Sequence[Segment], key: Row) -> int:
     """The index of the segment whose range holds ``key``; 0 also for a key below all."""
-    firsts = [orderable_row(s.first) for s in segments]
-    return max(0, bisect_right(firsts, orderable_row(key)) - 1)
+    return max(0, bisect_right(segments, orderable_row(key), key=lambda s: orderable_row(s.first)) - 1)
 
 
 def _schema(schema: TableSchema) -> pa.Schema:

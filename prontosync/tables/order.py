@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import chain
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -14,8 +16,11 @@ from prontosync.errors import ProntoError, Unfit
 from prontosync.model.keys import key_to_text
 from prontosync.model.schema import TableSchema
 from prontosync.model.values import Row, orderable_row
+from prontosync.tables.keyset import in_order
 
 BATCH_ROWS = 16_384
+IN_MEMORY = 48 << 20
+"""Bytes of rows that are sorted at once; Arrow does that in half the time in which the engine sorts a stream."""
 
 
 class BadRows(Unfit):
@@ -35,10 +40,10 @@ def key_at(rows: pa.RecordBatch | pa.Table, schema: TableSchema, index: int) -> 
     return tuple(rows.column(name)[index].as_py() for name in schema.key)
 
 
-def position(rows: pa.RecordBatch | pa.Table, schema: TableSchema, key: Row) -> int:
-    """How many of these rows, which are in key order, have a key below ``key``."""
+def position(rows: pa.RecordBatch | pa.Table, schema: TableSchema, key: Row, low: int = 0) -> int:
+    """How many of these rows, which are in key order, have a key below ``key``; known to be ``low`` or more."""
     wanted = orderable_row(key)
-    low, high = 0, rows.num_rows
+    high = rows.num_rows
     while low < high:
         middle = (low + high) // 2
         if orderable_row(key_at(rows, schema, middle)) < wanted:
@@ -46,6 +51,33 @@ def position(rows: pa.RecordBatch | pa.Table, schema: TableSchema, key: Row) -> 
         else:
             high = middle
     return low
+
+
+def position_after(rows: pa.RecordBatch | pa.Table, schema: TableSchema, key: Row) -> int:
+    """How many of these rows, which are in key order, have a key up to ``key``."""
+    count = position(rows, schema, key)
+    at = count < rows.num_rows and orderable_row(key_at(rows, schema, count)) == orderable_row(key)
+    return count + at
+
+
+def between(rows: pa.Table, keys: pa.Table, schema: TableSchema) -> pa.Table:
+    """Of rows in key order those from the first to the last of ``keys``, which are in key order too."""
+    if not keys.num_rows:
+        return rows.slice(0, 0)
+    start = position(rows, schema, key_at(keys, schema, 0))
+    end = position_after(rows, schema, key_at(keys, schema, keys.num_rows - 1))
+    return rows.slice(start, end - start)
+
+
+def positions(rows: pa.RecordBatch | pa.Table, schema: TableSchema, keys: Sequence[Row]) -> list[int]:
+    """``position`` of several keys that climb."""
+    if len(schema.key) == 1 and schema.type_of(schema.key[0]) == "int64":
+        column = rows.column(schema.key[0]).to_numpy()
+        return [int(n) for n in np.searchsorted(column, np.array([key[0] for key in keys], np.int64))]
+    found: list[int] = []
+    for key in keys:
+        found.append(position(rows, schema, key, found[-1] if found else 0))
+    return found
 
 
 def order_by(schema: TableSchema, prefix: str = "") -> str:
@@ -62,12 +94,30 @@ def in_key_order(
         return
     arrow = arrow_schema(schema)
     source = _Source(batches)
-    reader = pa.RecordBatchReader.from_batches(arrow, iter(source))
+    iterator = iter(source)
+    held, more = _up_to(iterator, IN_MEMORY)
+    if not more:
+        rows = in_order(pa.Table.from_batches(held, schema=arrow), schema.key).combine_chunks()
+        yield from rows.to_batches(BATCH_ROWS)
+        return
+    reader = pa.RecordBatchReader.from_batches(arrow, chain(held, iterator))
     columns = ", ".join(quoted(name) for name in schema.names)
     query = f"SELECT {columns} FROM _ps_in ORDER BY {order_by(schema)}"
     with source.raising_its_own(), closing(engine.streaming.reader(query, BATCH_ROWS, _ps_in=reader)) as sorted_batches:
         for batch in sorted_batches:
             yield as_rows(batch, arrow)
+
+
+def _up_to(batches: Iterator[pa.RecordBatch], size: int) -> tuple[list[pa.RecordBatch], bool]:
+    """So many bytes of them, and whether there may be more."""
+    held: list[pa.RecordBatch] = []
+    total = 0
+    for batch in batches:
+        held.append(batch)
+        total += batch.nbytes
+        if total > size:
+            return held, True
+    return held, False
 
 
 class _Source:

@@ -20,6 +20,11 @@ _OVERHEAD = 1 << 20
 _SAMPLE = 1_024
 _MAX_WIDTH = 32
 _DISTINCT_SHARE = 0.5
+_INTEGER_DIGITS = 18
+_THOROUGH, _THOROUGH_BYTES = 15, 4 << 20
+"""A patch goes over a line soon: zstd takes 20 ms for 6,000 rows at this level, and saves a ninth of their bytes."""
+_FEW = 128
+"""A patch of fewer rows has no dictionaries: each costs about forty bytes."""
 _THRIFT_LIMIT = 16 << 20
 
 
@@ -41,13 +46,13 @@ def encode(table: pa.Table, kind: Kind) -> bytes:
 
 
 def _written(table: pa.Table, kind: Kind, compression: str) -> bytes:
-    settings = _segment_settings(table) if kind == "segment" else {"use_dictionary": False}
+    settings = _settings(table, kind)
     sink = pa.BufferOutputStream()
     pq.write_table(
         table,
         sink,
         compression=compression,
-        compression_level=3 if compression == "zstd" else None,
+        compression_level=_level(table, kind) if compression == "zstd" else None,
         store_schema=False,
         write_statistics=kind == "segment",
         store_decimal_as_integer=True,
@@ -105,7 +110,18 @@ def _column(table: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
     raise MalformedObject(f'column "{field.name}" holds {column.type} where {field.type} was announced')
 
 
-def _segment_settings(table: pa.Table) -> dict[str, Any]:
+def _level(table: pa.Table, kind: Kind) -> int:
+    return _THOROUGH if kind == "patch" and table.nbytes <= _THOROUGH_BYTES else 3
+
+
+def _settings(table: pa.Table, kind: Kind) -> dict[str, Any]:
+    if kind == "segment" or (kind == "patch" and table.num_rows >= _FEW):
+        return _fitted_settings(table)
+    deltas = {f.name: "DELTA_BINARY_PACKED" for f in table.schema if _packs(f.type)} if kind == "patch" else {}
+    return {"use_dictionary": False, "column_encoding": deltas or None}
+
+
+def _fitted_settings(table: pa.Table) -> dict[str, Any]:
     """Dictionaries for columns that repeat, deltas for integers that climb and for sorted text."""
     dictionary, encodings = [], {}
     for name in table.column_names:
@@ -117,9 +133,16 @@ def _segment_settings(table: pa.Table) -> dict[str, Any]:
             encodings[name] = "DELTA_BYTE_ARRAY"
         elif _repeats(table.column(name) if pa.types.is_string(sample.type) else sample):
             dictionary.append(name)
-        elif pa.types.is_integer(sample.type) or pa.types.is_timestamp(sample.type):
+        elif _packs(sample.type):
             encodings[name] = "DELTA_BINARY_PACKED"
     return {"use_dictionary": dictionary, "column_encoding": encodings or None}
+
+
+def _packs(kind: pa.DataType) -> bool:
+    """Whether values are integers in the file."""
+    if pa.types.is_decimal(kind):
+        return bool(kind.precision <= _INTEGER_DIGITS)
+    return bool(pa.types.is_integer(kind) or pa.types.is_timestamp(kind))
 
 
 def _climbs(sample: pa.ChunkedArray) -> bool:

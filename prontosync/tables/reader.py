@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
+from itertools import pairwise
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from prontosync.disk.objects import ObjectStore
 from prontosync.engine.arrow import arrow_schema
-from prontosync.engine.connection import Engine, quoted
-from prontosync.model.changes import CHANGE, DELETE, UPSERT
+from prontosync.engine.connection import Engine
 from prontosync.model.encoding import MalformedObject, decode
 from prontosync.model.ids import Digest, ObjectId, ObjectName
 from prontosync.model.objects import TableState
 from prontosync.model.schema import Ddl, TableSchema, check_schema
 from prontosync.tables import parquet
 from prontosync.tables.digest import TableDigester
-from prontosync.tables.layout import Segment, read_checkpoint
-from prontosync.tables.order import as_rows, order_by, position, stumble
+from prontosync.tables.keyset import split
+from prontosync.tables.layout import Segment, read_checkpoint, segment_of
+from prontosync.tables.order import between, key_at, positions
+from prontosync.tables.patch import laid_over, newest_changes, read_patch
 
-_SEQUENCE = "_ps_sequence"
+_READERS = 2
 
 
 def read_schema(store: ObjectStore, table: str, identity: ObjectId) -> TableSchema:
@@ -67,9 +72,14 @@ class StoredTable:
     @cached_property
     def patch(self) -> pa.Table | None:
         """All patches as one: for each key the newest change, in key order; None where there is no patch."""
-        if not self.state.patches:
+        return self.patch_after(0)
+
+    def patch_after(self, number: int) -> pa.Table | None:
+        """The same of the patches that follow the first ``number``."""
+        listed = self.state.patches[number:]
+        if not listed:
             return None
-        return newest_changes(self.engine, self.schema, [self._patch(i) for i in self.state.patches])
+        return newest_changes(self.schema, [read_patch(self.store, self.schema, i) for i in listed])
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All rows in key order."""
@@ -82,21 +92,26 @@ class StoredTable:
 
     def rows_at(self, keys: pa.Table) -> pa.Table:
         """The rows whose keys are among ``keys`` (a table of the key columns, in key order, without twins)."""
-        found = [self.arrow.empty_table()]
-        for index, segment in enumerate(self.segments):
-            wanted = self.in_range(keys, index)
-            if wanted.num_rows:
-                found.append(self._join(self.segment_rows(segment), wanted, "SEMI"))
-        rows = pa.concat_tables(found)
         if self.patch is None:
-            return rows
-        relevant = self._cast(
-            self.engine.table(
-                f"SELECT p.* FROM _ps_p p SEMI JOIN _ps_k k ON {self._on('p', 'k')}", _ps_p=self.patch, _ps_k=keys
-            ),
-            self.patch.schema,
-        )
-        return self.laid_over(rows, relevant)
+            return self._stored_at(keys)
+        # What a patch says of a row is all of it: no segment is read for that.
+        patch = between(self.patch, keys, self.schema)
+        changed, _ = split(patch, keys, self.schema.key)
+        _, others = split(keys, patch, self.schema.key)
+        rows = self._stored_at(others)
+        return self.laid_over(rows, changed) if changed.num_rows else rows
+
+    def touched(self, keys: pa.Table) -> int:
+        """In how many segments' ranges these keys lie."""
+        return len(self.by_range(keys)) if self.segments else 0
+
+    def highest(self) -> int | None:
+        """The highest key of a table whose key is one int64 column; at least that of any row. None without rows."""
+        (name,) = self.schema.key
+        found = [self.segment_rows(self.segments[-1], [name])] if self.segments else []
+        found += [self.patch.select([name])] if self.patch is not None else []
+        highest = [pc.max(rows.column(name)).as_py() for rows in found]
+        return max((value for value in highest if value is not None), default=None)
 
     def digest(self) -> Digest:
         """The table's digest: the state's, or computed from all rows."""
@@ -107,89 +122,51 @@ class StoredTable:
             digester.update(batch)
         return digester.digest()
 
-    def _pieces(self) -> Iterator[pa.Table]:
-        if not self.segments and self.patch is not None:
-            yield self.laid_over(self.arrow.empty_table(), self.patch)
-        for index, segment in enumerate(self.segments):
-            rows = self.segment_rows(segment)
-            if self.patch is not None:
-                changes = self.in_range(self.patch, index)
-                rows = self.laid_over(rows, changes) if changes.num_rows else rows
-            yield rows
+    def in_ranges(self, rows: pa.Table) -> list[pa.Table]:
+        """Rows in key order, cut by the ranges of the segments."""
+        starts = positions(rows, self.schema, [segment.first for segment in self.segments[1:]])
+        bounds = [0, *starts, rows.num_rows]
+        return [rows.slice(start, end - start) for start, end in pairwise(bounds)]
 
-    def in_range(self, rows: pa.Table, index: int) -> pa.Table:
-        """Of rows in key order, those that fall into a segment's range."""
-        start = position(rows, self.schema, self.segments[index].first) if index else 0
-        after = index + 1
-        end = position(rows, self.schema, self.segments[after].first) if after < len(self.segments) else rows.num_rows
-        return rows.slice(start, end - start)
+    def by_range(self, rows: pa.Table) -> dict[int, pa.Table]:
+        """Rows in key order, by the indexes of the segments in whose ranges they lie."""
+        if rows.num_rows * 4 > len(self.segments):
+            return {index: some for index, some in enumerate(self.in_ranges(rows)) if some.num_rows}
+        found: dict[int, tuple[int, int]] = {}
+        for n in range(rows.num_rows):
+            index = segment_of(self.segments, key_at(rows, self.schema, n))
+            found[index] = (found.get(index, (n, n))[0], n + 1)
+        return {index: rows.slice(start, end - start) for index, (start, end) in found.items()}
+
+    def decoded(self, segments: Iterable[Segment]) -> Generator[pa.Table, None, None]:
+        """The own rows of several segments in turn; while one is used, the next ones are read."""
+        waiting: deque[Future[pa.Table]] = deque()
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="decode") as pool:
+            for segment in segments:
+                waiting.append(pool.submit(self.segment_rows, segment))
+                if len(waiting) > _READERS:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
 
     def laid_over(self, rows: pa.Table, changes: pa.Table) -> pa.Table:
         """Rows with changes (``patch_schema``) applied, in key order."""
-        columns = ", ".join(quoted(name) for name in self.schema.names)
-        result = self.engine.table(
-            f"SELECT * FROM (SELECT {columns} FROM _ps_s s ANTI JOIN _ps_c c ON {self._on('s', 'c')} "
-            f"UNION ALL SELECT {columns} FROM _ps_c WHERE {CHANGE} = '{UPSERT}') ORDER BY {order_by(self.schema)}",
-            _ps_s=rows,
-            _ps_c=changes,
-        )
-        return self._cast(result, self.arrow)
+        return laid_over(self.schema, rows, changes)
 
-    def _join(self, rows: pa.Table, keys: pa.Table, kind: str) -> pa.Table:
-        result = self.engine.table(
-            f"SELECT s.* FROM _ps_s s {kind} JOIN _ps_k k ON {self._on('s', 'k')} "
-            f"ORDER BY {order_by(self.schema, 's.')}",
-            _ps_s=rows,
-            _ps_k=keys,
-        )
-        return self._cast(result, self.arrow)
+    def _pieces(self) -> Iterator[pa.Table]:
+        if not self.segments:
+            if self.patch is not None:
+                yield self.laid_over(self.arrow.empty_table(), self.patch)
+            return
+        patches = self.in_ranges(self.patch) if self.patch is not None else []
+        for index, rows in enumerate(self.decoded(self.segments)):
+            yield self.laid_over(rows, patches[index]) if patches and patches[index].num_rows else rows
 
-    def _on(self, left: str, right: str) -> str:
-        return key_join(self.schema, left, right)
-
-    def _patch(self, identity: ObjectId) -> pa.Table:
-        return read_patch(self.store, self.schema, identity)
-
-    @staticmethod
-    def _cast(table: pa.Table, arrow: pa.Schema) -> pa.Table:
-        return pa.Table.from_batches([as_rows(b, arrow) for b in table.to_batches()], schema=arrow)
-
-
-def key_join(schema: TableSchema, left: str, right: str) -> str:
-    """The SQL condition that two relations have the same key."""
-    return " AND ".join(f"{left}.{quoted(name)} = {right}.{quoted(name)}" for name in schema.key)
-
-
-def patch_schema(schema: TableSchema) -> pa.Schema:
-    """A patch's columns: the table's, and what happened to the row."""
-    return arrow_schema(schema).append(pa.field(CHANGE, pa.string()))
-
-
-def read_patch(store: ObjectStore, schema: TableSchema, identity: ObjectId) -> pa.Table:
-    """A patch's rows. Raises MalformedObject where a change is neither upsert nor delete, or a key is null."""
-    table = parquet.decode(store.read(ObjectName(identity, "parquet")), patch_schema(schema))
-    kinds = set(table.column(CHANGE).unique().to_pylist())
-    if not kinds <= {UPSERT, DELETE} or any(table.column(name).null_count for name in schema.key):
-        raise MalformedObject("a patch with an unknown change or a null key")
-    return table
-
-
-def newest_changes(engine: Engine, schema: TableSchema, patches: Sequence[pa.Table]) -> pa.Table:
-    """Of several patches, later ones winning, the one change of each key, in key order. Raises MalformedObject where
-    one patch has two."""
-    numbered = [
-        patch.append_column(_SEQUENCE, pa.array([number] * patch.num_rows, pa.int32()))
-        for number, patch in enumerate(patches)
-    ]
-    columns = ", ".join(f"a.{quoted(name)}" for name in [*schema.names, CHANGE])
-    # Not a window function: DuckDB makes an aggregate of "the first row of each key", which turns -0.0 into 0.0.
-    result = engine.table(
-        f"SELECT {columns} FROM _ps_all a ANTI JOIN _ps_all b ON {key_join(schema, 'a', 'b')} "
-        f"AND a.{_SEQUENCE} < b.{_SEQUENCE} ORDER BY {order_by(schema, 'a.')}",
-        _ps_all=pa.concat_tables(numbered),
-    )
-    arrow = patch_schema(schema)
-    newest = pa.Table.from_batches([as_rows(b, arrow) for b in result.to_batches()], schema=arrow)
-    if stumble(newest, schema) is not None:
-        raise MalformedObject("a patch with two changes of one row")
-    return newest
+    def _stored_at(self, keys: pa.Table) -> pa.Table:
+        """The segments' own rows with these keys, read a few segments at a time."""
+        if not self.segments or not keys.num_rows:
+            return self.arrow.empty_table()
+        touched = self.by_range(keys)
+        decoded = self.decoded(self.segments[index] for index in touched)
+        found = [split(rows, some, self.schema.key)[0] for rows, some in zip(decoded, touched.values(), strict=True)]
+        return pa.concat_tables([self.arrow.empty_table(), *found])

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 from prontosync.disk.objects import ObjectStore
 from prontosync.engine.connection import Engine
 from prontosync.model.encoding import encode
-from prontosync.model.ids import ObjectId
+from prontosync.model.ids import Digest, ObjectId
 from prontosync.model.objects import Changes, TableState
 from prontosync.model.schema import Ddl, TableSchema, differences
-from prontosync.tables.compare import changes_between
 from prontosync.tables.layout import LIMITS, Limits, write_checkpoint
 from prontosync.tables.order import checked, in_key_order
+from prontosync.tables.patch import patch_changes
 from prontosync.tables.reader import StoredTable
-from prontosync.tables.writer import Written, rewrite_table, write_table
+from prontosync.tables.upkeep import Layers, laid, layers_of
+from prontosync.tables.writer import Written, write_table
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A state, and the run digests of its checkpoint's ranges with the patches laid over them, where they are known."""
+
+    state: TableState
+    runs: Sequence[Digest] | None
 
 
 def store_rows(
@@ -31,59 +41,123 @@ def store_rows(
     parent: StoredTable | None = None,
     limits: Limits = LIMITS,
 ) -> TableState:
-    """Keep a whole table, in bounded memory; segments that ``parent`` holds alike are reused.
+    """Keep a whole table, in bounded memory; what ``parent`` holds alike is reused, and where few rows differ they
+    become a patch over it.
 
     Raises BadRows (``tables.order``) at a NULL or duplicate key.
     """
-    comparable = parent is not None and _same_key(parent.schema, schema)
+    return store_runs(store, engine, name, schema, ddl, batches, ordered, parent, limits).state
+
+
+def store_runs(
+    store: ObjectStore,
+    engine: Engine,
+    name: str,
+    schema: TableSchema,
+    ddl: Ddl,
+    batches: Iterable[pa.RecordBatch],
+    ordered: bool,
+    parent: StoredTable | None = None,
+    limits: Limits = LIMITS,
+    digests: Sequence[Digest] | None = None,
+) -> Stored:
+    """The same. ``digests`` are the ``Stored.runs`` of ``parent``: what has them need not be read again."""
+    comparable = _comparable(parent, schema) if parent is not None else None
     with closing(in_key_order(engine, batches, schema, ordered)) as sorted_batches:
         rows = checked(sorted_batches, name, schema)
-        written = write_table(store, engine, schema, rows, parent if comparable else None, limits)
-    state = _state(store, schema, ddl, written)
-    if parent is None:
-        return state
-    return _with_changes(state, _counted(store, engine, name, state, parent, written))
-
-
-def store_changes(
-    engine: Engine, parent: StoredTable, changes: pa.Table, ddl: Ddl | None = None, limits: Limits = LIMITS
-) -> TableState:
-    """Keep ``parent`` with ``changes`` (``reader.patch_schema``, in key order, one a key) laid over it."""
-    written = rewrite_table(engine, parent, changes, limits)
-    state = _state(parent.store, parent.schema, ddl or parent.ddl, written)
-    return _with_changes(state, _counted(parent.store, engine, parent.name, state, parent, written))
-
-
-def _same_key(a: TableSchema, b: TableSchema) -> bool:
-    """Whether rows of both can be told apart, and their columns compared, alike."""
-    return not differences(a, b)
-
-
-def _counted(
-    store: ObjectStore, engine: Engine, name: str, state: TableState, parent: StoredTable, written: Written
-) -> Changes:
-    """The changes against a parent: as counted while writing, where the parent's segments are all its rows."""
-    if differences(parent.schema, StoredTable(store, engine, name, state).schema):
-        return Changes(state.rows, 0, parent.state.rows)
-    if parent.state.patches:
-        return changes_between(parent, StoredTable(store, engine, name, state)).counts
-    return written.changes
-
-
-def _state(store: ObjectStore, schema: TableSchema, ddl: Ddl, written: Written) -> TableState:
-    return TableState(
+        written = write_table(store, schema, rows, comparable, limits, digests)
+    changes = written.changes
+    if parent is not None and comparable is None:
+        changes = Changes(written.rows, 0, parent.state.rows)
+    layers = _layers(store, schema, comparable, written, limits)
+    kept = comparable is not None and layers.checkpoint == comparable.state.checkpoint
+    state = TableState(
         schema=_add(store, schema),
         ddl=_add(store, ddl),
         rows=written.rows,
         digest=written.digest,
-        checkpoint=write_checkpoint(store, schema, written.segments),
-        patches=(),
-        changes=written.changes,
+        checkpoint=layers.checkpoint,
+        patches=layers.patches,
+        changes=changes,
+    )
+    return Stored(state, written.runs if kept else None)
+
+
+def store_changes(
+    parent: StoredTable,
+    changes: pa.Table,
+    ddl: Ddl | None = None,
+    limits: Limits = LIMITS,
+    counts: Changes | None = None,
+) -> TableState:
+    """Keep ``parent`` with ``changes`` (``patch.patch_schema``, in key order, one a key) laid over it.
+
+    ``counts`` is for a caller that knows what they change, and that each of them changes something.
+    """
+    if counts is None:
+        old = parent.rows_at(changes.select(parent.schema.key))
+        changes, counts = patch_changes(parent.schema, old, changes)
+    layers = laid(parent, [changes], limits)
+    return _following(parent, layers, counts, ddl)
+
+
+def store_pieces(
+    parent: StoredTable, pieces: Iterable[tuple[pa.Table, Changes]], limits: Limits = LIMITS
+) -> TableState:
+    """The same for changes in pieces, in key order, each with what it changes; in bounded memory."""
+    counts = Changes(0, 0, 0)
+
+    def counted() -> Iterator[pa.Table]:
+        nonlocal counts
+        for changes, some in pieces:
+            counts += some
+            yield changes
+
+    layers = laid(parent, counted(), limits)
+    return _following(parent, layers, counts)
+
+
+def _following(parent: StoredTable, layers: Layers, counts: Changes, ddl: Ddl | None = None) -> TableState:
+    before = parent.state
+    return TableState(
+        schema=before.schema,
+        ddl=_add(parent.store, ddl) if ddl else before.ddl,
+        rows=before.rows + counts.inserted - counts.deleted,
+        digest=None if counts else before.digest,
+        checkpoint=layers.checkpoint,
+        patches=layers.patches,
+        changes=counts,
     )
 
 
-def _with_changes(state: TableState, changes: Changes) -> TableState:
-    return TableState(state.schema, state.ddl, state.rows, state.digest, state.checkpoint, state.patches, changes)
+def _comparable(parent: StoredTable, schema: TableSchema) -> StoredTable | None:
+    """The parent where its rows can be told apart and compared as those of ``schema``: it has the same columns, or
+    fewer. Those that it lacks are NULL, which changes no digest."""
+    if not differences(parent.schema, schema):
+        return parent
+    ours = {column.name: column.type for column in schema.columns}
+    alike = all(ours.get(column.name) == column.type for column in parent.schema.columns)
+    if not alike or parent.schema.key != schema.key:
+        return None
+    before = parent.state
+    viewed = TableState(
+        _add(parent.store, schema), before.ddl, before.rows, None, before.checkpoint, before.patches, before.changes
+    )
+    return StoredTable(parent.store, parent.engine, parent.name, viewed)
+
+
+def _layers(
+    store: ObjectStore,
+    schema: TableSchema,
+    parent: StoredTable | None,
+    written: Written,
+    limits: Limits,
+) -> Layers:
+    if parent is None:
+        return Layers(write_checkpoint(store, schema, written.segments or []), ())
+    if written.segments is None:
+        return laid(parent, [written.patch], limits)
+    return layers_of(store, schema, written.segments, written.patch)
 
 
 def _add(store: ObjectStore, value: TableSchema | Ddl) -> ObjectId:

@@ -6,24 +6,29 @@ database in the same transaction as the rows; so after a crash it is known which
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from prontosync.disk.live import LiveNote
 from prontosync.errors import Refused, Unfit
 from prontosync.history.commits import Tree
 from prontosync.history.disputes import Disputes
-from prontosync.history.live_rows import LiveDelta, encode_pins, live_delta
 from prontosync.model.changes import DELETE, INSERT, UPDATE
 from prontosync.model.ids import ObjectId
 from prontosync.model.objects import Changes
+from prontosync.model.progress import by_table
 from prontosync.model.schema import differences
 from prontosync.sources.contract import RowChanges, SourceTable, StateRow
-from prontosync.tables.compare import Delta, delta_schema
-from prontosync.tables.reader import StoredTable
+from prontosync.workflow.capture import moved
 from prontosync.workflow.live import load_pins, table_disputes
 from prontosync.workflow.session import Session
 from prontosync.workflow.snapshot import check_deletes
+
+if TYPE_CHECKING:
+    from prontosync.history.live_rows import LiveDelta
+    from prontosync.tables.compare import Delta, Deltas
+    from prontosync.tables.reader import StoredTable
 
 
 class ApplyOff(Refused):
@@ -38,30 +43,32 @@ class CannotApply(Unfit):
 class Plan:
     """What is to be written to the live database: by table the changes, and the pins of the new state."""
 
-    changes: Mapping[str, Delta] = field(default_factory=dict)
+    changes: Mapping[str, Deltas] = field(default_factory=dict)
     pins: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, Changes]:
-        return {name: delta.counts for name, delta in self.changes.items() if delta.table.num_rows}
+        return {name: deltas.counts for name, deltas in self.changes.items()}
 
 
 def plan_apply(session: Session, before: ObjectId, after: Tree) -> Plan:
     """From what the live database holds (the commit ``before`` and its pins) to what it is to hold."""
+    from prontosync.history.live_rows import encode_pins
+
     old = session.commits.tree(before)
     _check_tables(session, old, after)
-    changes: dict[str, Delta] = {}
+    changes: dict[str, Deltas] = {}
     pins: dict[str, bytes] = {}
-    for name in sorted(old.tables):
+    for name in by_table(sorted(old.tables), "planning", session.progress):
         if name not in after.tables or not session.selection.chosen(name):
             continue
         found = _plan_table(session, before, old, after, name)
         if found is None:
             continue
-        if found.delta.table.num_rows:
-            changes[name] = found.delta
+        if found.deltas.counts:
+            changes[name] = found.deltas
         if found.pins:
-            pins[name] = encode_pins(found.delta.schema, found.pins)
+            pins[name] = encode_pins(found.deltas.schema, found.pins)
     return Plan(changes, pins)
 
 
@@ -90,9 +97,10 @@ def write_live(
         counter += 1
         session.repo.live.write(LiveNote(note.commit, after, note.counter))
         row = StateRow(session.repo.id, session.repo.branch, after, counter)
-        source.apply([_row_changes(session, tree, name, delta) for name, delta in plan.changes.items()], row)
+        source.apply(_PlannedRows(session, tree, plan), row)
     session.advance(session.repo.branch, after)
     session.repo.live.write(LiveNote(after, None, counter))
+    moved(session, before, after)
     session.repo.pins.keep_only({after})
 
 
@@ -115,6 +123,8 @@ def _check_tables(session: Session, old: Tree, after: Tree) -> None:
 
 
 def _plan_table(session: Session, before: ObjectId, old: Tree, after: Tree, name: str) -> LiveDelta | None:
+    from prontosync.history.live_rows import LiveDelta, live_delta
+
     if old.tables[name] == after.tables[name] and old.conflicts.get(name) == after.conflicts.get(name):
         same = _disputes(session, old, name)
         pins = load_pins(session, before, name, same.schema) if same.rows else None
@@ -124,16 +134,29 @@ def _plan_table(session: Session, before: ObjectId, old: Tree, after: Tree, name
     return live_delta(_table(session, old, name), mine, held or {}, _table(session, after, name), other)
 
 
-def _no_changes(session: Session, tree: Tree, name: str) -> Delta:
-    schema = _table(session, tree, name).schema
-    return Delta(schema, delta_schema(schema).empty_table())
+def _no_changes(session: Session, tree: Tree, name: str) -> Deltas:
+    from prontosync.tables.compare import Deltas
+
+    return Deltas(_table(session, tree, name).schema, lambda: iter(()))
 
 
-def _row_changes(session: Session, tree: Tree, name: str, delta: Delta) -> RowChanges:
-    table = _table(session, tree, name)
+class _PlannedRows:
+    """A plan's changes as a source takes them, piece by piece, as often as asked for."""
+
+    def __init__(self, session: Session, tree: Tree, plan: Plan) -> None:
+        self._session, self._tree, self._plan = session, tree, plan
+
+    def __iter__(self) -> Iterator[RowChanges]:
+        for name, deltas in self._plan.changes.items():
+            table = _table(self._session, self._tree, name)
+            said = SourceTable(name, table.schema, table.ddl)
+            yield from (_row_changes(said, delta) for delta in deltas)
+
+
+def _row_changes(table: SourceTable, delta: Delta) -> RowChanges:
     updates = delta.of_kind(UPDATE)
     return RowChanges(
-        SourceTable(name, table.schema, table.ddl),
+        table,
         deletes=delta.of_kind(DELETE).old(),
         inserts=delta.of_kind(INSERT).new(),
         old=updates.old(),
@@ -146,4 +169,6 @@ def _disputes(session: Session, tree: Tree, name: str) -> Disputes:
 
 
 def _table(session: Session, tree: Tree, name: str) -> StoredTable:
+    from prontosync.tables.reader import StoredTable
+
     return StoredTable(session.cached_store, session.engine, name, tree.tables[name])

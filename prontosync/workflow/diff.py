@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -50,7 +50,7 @@ class Diff:
         if key is not None and len(tables) != 1:
             raise OneTable("a key needs the one table that it is of", "add --table TABLE")
         self._session, self._key, self._tables = session, key, tables
-        self._trees = TreeDiff(session.engine, old.store, old.tree, new.store, new.tree, tables)
+        self._trees = TreeDiff(session.engine, old.store, old.tree, new.store, new.tree, tables, session.progress)
 
     def schema_changes(self) -> list[SchemaChange]:
         return self._trees.schema_changes()
@@ -64,23 +64,31 @@ class Diff:
         found = self._trees.row(table, lambda schema: _parsed(text, table, schema))
         if found is None:
             raise UnknownRow(f'no row of table "{table}" has the key {text}, in neither state')
-        if found.delta.table.num_rows:
+        if found.deltas:
             yield found
 
     def csv(self, diff: TableDiff) -> Iterator[bytes]:
         """One table's changes as CSV: ``change``, and each column as ``old.…`` and ``new.…``."""
-        schema = diff.delta.schema
+        schema = diff.deltas.schema
         parts, names = [CHANGE], ["change"]
         for i, column in enumerate(schema.columns):
             for side, word in (("o", "old"), ("n", "new")):
                 parts.append(f"{stored_as_text(f'{side}{i}', column.type)} AS {side}{i}")
                 names.append(f"{word}.{column.name}")
         query = f"SELECT {', '.join(parts)} FROM _ps_d"
-        return csv_chunks(names, self._session.engine.reader(query, BATCH_ROWS, _ps_d=diff.delta.table))
+        engine = self._session.engine
+        return csv_chunks(
+            names, (batch for d in diff.deltas for batch in engine.reader(query, BATCH_ROWS, _ps_d=d.table))
+        )
 
 
-def row_changes(delta: Delta) -> Iterator[RowChange]:
-    """The rows of a delta in key order, for printing."""
+def row_changes(deltas: Iterable[Delta]) -> Iterator[RowChange]:
+    """The rows of all deltas in turn, for printing."""
+    for delta in deltas:
+        yield from _row_changes(delta)
+
+
+def _row_changes(delta: Delta) -> Iterator[RowChange]:
     count = len(delta.schema.columns)
     key = [delta.schema.names.index(name) for name in delta.schema.key]
     for batch in delta.table.to_batches(max_chunksize=BATCH_ROWS):
@@ -91,14 +99,6 @@ def row_changes(delta: Delta) -> Iterator[RowChange]:
             gone, came = kind == "delete", kind == "insert"
             row = before if gone else after
             yield RowChange(kind, tuple(row[i] for i in key), None if came else before, None if gone else after)
-
-
-def changed_columns(schema: TableSchema, change: RowChange) -> list[int]:
-    """The indexes of the columns that an update changed."""
-    if change.old is None or change.new is None:
-        return []
-    pairs = zip(change.old, change.new, strict=True)
-    return [i for i, (a, b) in enumerate(pairs) if canonical(a) != canonical(b)]
 
 
 def file_name(table: str, ending: str) -> str:

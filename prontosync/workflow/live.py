@@ -2,34 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from prontosync.disk.config import check_against_schema
 from prontosync.disk.objects import ObjectStore
 from prontosync.history.commits import EMPTY, Tree
 from prontosync.history.disputes import Disputes, Origin, read_disputes, write_disputes
-from prontosync.history.live_rows import DisputedRows, Pins, decode_pins, encode_pins
 from prontosync.model.encoding import encode
 from prontosync.model.ids import ObjectId
 from prontosync.model.objects import Changes, TableState
+from prontosync.model.progress import Batch, Task, told
 from prontosync.model.schema import TableSchema
-from prontosync.sources.contract import LeftOut, Scan, SourceState
-from prontosync.tables.reader import StoredTable
-from prontosync.tables.states import store_rows
 from prontosync.workflow.session import Session
+
+if TYPE_CHECKING:
+    from prontosync.history.live_rows import DisputedRows, Pins
+    from prontosync.sources.contract import LeftOut, Scan, SourceState
+    from prontosync.tables.reader import StoredTable
+    from prontosync.workflow.capture import Capture
+
+T = TypeVar("T")
+
+
+class HoldsTill(Exception):
+    """A table must be read in full, for which the live database is to be opened otherwise. Never leaves this room."""
+
+
+class _Stopped(Exception):
+    """Another table could not be read."""
 
 
 @dataclass
 class LiveTree:
     """The live database as a state, and what changed against the branch's head. ``gone`` are tables that were there and
-    are not any more; ``pins`` are bytes of pin files by table."""
+    are not any more; ``pins`` are bytes of pin files by table, ``more`` how many rows more the database has there than
+    the state."""
 
     tree: Tree = EMPTY
     changes: dict[str, Changes] = field(default_factory=dict)
     gone: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     pins: dict[str, bytes] = field(default_factory=dict)
+    more: dict[str, int] = field(default_factory=dict)
     schemas: dict[str, TableSchema] = field(default_factory=dict)
     held_seconds: float = 0.0
 
@@ -40,28 +59,33 @@ class _ReadTable:
     schema: TableSchema
     conflicts: ObjectId | None
     pins: bytes | None
+    more: int = 0
 
 
 class LiveReader:
-    """Reads the live database against ``head`` (None: against nothing), keeping rows in ``store``."""
+    """Reads the live database against ``head`` (None: against nothing), keeping rows in ``store``. With ``capture``, of
+    a table whose touched keys are noted only those rows are read."""
 
-    def __init__(self, session: Session, store: ObjectStore, head: ObjectId | None) -> None:
-        self._session, self._store, self._head = session, store, head
+    def __init__(
+        self, session: Session, store: ObjectStore, head: ObjectId | None, capture: Capture | None = None
+    ) -> None:
+        self._session, self._store, self._head, self._capture = session, store, head, capture
         self._tree = session.commits.tree(head) if head else EMPTY
+        self._stopped = threading.Event()
 
     def read(self, live: SourceState) -> LiveTree:
-        """One committed state over all tables. Raises SourceUnfit or BadRows, naming table and row."""
+        """One committed state over all tables. Raises SourceUnfit or BadRows, naming table and row; HoldsTill where a
+        table must be read in full and ``live`` is to be open for a moment only."""
         tables, conflicts = dict(self._tree.tables), dict(self._tree.conflicts)
         result = LiveTree(left_out=live.left_out, held_seconds=getattr(live, "held_seconds", 0.0))
-        for name in live.tables:
-            found = self._table(live, name)
+        for name, found in self._tables(live).items():
             tables[name] = found.state
             result.schemas[name] = found.schema
             conflicts.pop(name, None)
             if found.conflicts:
                 conflicts[name] = found.conflicts
             if found.pins is not None:
-                result.pins[name] = found.pins
+                result.pins[name], result.more[name] = found.pins, found.more
             self._note_changes(result, name, found.state)
         result.gone = self._gone(live)
         for name in result.gone:
@@ -73,33 +97,96 @@ class LiveReader:
         check_against_schema(self._session.repo.config, result.schemas)
         return result
 
-    def _table(self, live: SourceState, name: str) -> _ReadTable:
+    def _tables(self, live: SourceState) -> dict[str, _ReadTable]:
+        """Every table, in name order: first those of which it is known what changed, then the others, the largest
+        first, as many at once as ``live`` has lanes."""
+        captured = {name: self._captured(live, name) for name in live.tables}
+        found = {name: table for name, table in captured.items() if table is not None}
+        left = sorted(captured.keys() - found.keys(), key=lambda name: (-live.size_hint(name), name))
+        if left and live.holds_till:
+            raise HoldsTill(left[0])
+        if len(left) == 1 or live.lanes == 1:
+            found |= {name: self._whole(live, name) for name in left}
+        elif left:
+            with ThreadPoolExecutor(live.lanes, thread_name_prefix="table") as pool:
+                reading = {name: pool.submit(self._whole, live, name) for name in left}
+                found |= self._gathered(reading)
+        return {name: found[name] for name in live.tables}
+
+    def _gathered(self, reading: Mapping[str, Future[_ReadTable]]) -> dict[str, _ReadTable]:
+        """What the threads give; where one fails, or this one is stopped, all are."""
+        try:
+            for future in wait(reading.values(), return_when=FIRST_EXCEPTION).done:
+                future.result()
+            return {name: future.result() for name, future in reading.items()}
+        except BaseException:
+            self._stopped.set()
+            for future in reading.values():
+                future.cancel()
+            raise
+
+    def _whole(self, live: SourceState, name: str) -> _ReadTable:
+        """A table with all its rows."""
         parent = self._stored(name)
-        expected = parent.schema if parent else None
+        found = live.scan(name, partial(self._consume, name, parent), parent.schema if parent else None)
+        if parent is not None and self._capture is not None:
+            self._capture.check(parent, found.state)
+        return found
 
-        def consume(scan: Scan) -> _ReadTable:
-            return self._consume(name, scan, parent)
+    def _captured(self, live: SourceState, name: str) -> _ReadTable | None:
+        """A table of which it is known what changed."""
+        parent, capture = self._stored(name), self._capture
+        if parent is None or capture is None:
+            return None
+        disputed = self._disputed(parent.name, parent.schema, parent)
+        with self._session.progress.task(f'reading what changed in "{parent.name}"', None, "rows"):
+            state = capture.rows(live, parent, disputed)
+        return self._read(state, parent.schema, disputed) if state is not None else None
 
-        return live.scan(name, consume, expected)
+    def _consume(self, name: str, parent: StoredTable | None, scan: Scan) -> _ReadTable:
+        rows = parent.state.rows if parent else None
+        with self._session.progress.task(f'reading "{name}"', rows, "rows") as task:
+            return self._keep(name, parent, scan, task)
 
-    def _consume(self, name: str, scan: Scan, parent: StoredTable | None) -> _ReadTable:
+    def _keep(self, name: str, parent: StoredTable | None, scan: Scan, task: Task) -> _ReadTable:
+        from prontosync.tables.states import store_runs
+
         schema, ddl = scan.table.schema, scan.table.ddl
         engine = self._session.engine
         disputed = self._disputed(name, schema, parent)
-        batches = disputed.rows(scan.batches) if disputed else scan.batches
         ordered = scan.ordered and disputed is None
-        state = store_rows(self._store, engine, name, schema, ddl, batches, ordered, parent)
+        rows = _told(self._until_stopped(scan.batches), scan.table.name, task, ordered)
+        batches = disputed.rows(rows) if disputed else rows
+        notes = self._session.repo.runs
+        digests = notes.read(name, parent.state) if parent else None
+        stored = store_runs(self._store, engine, name, schema, ddl, batches, ordered, parent, digests=digests)
+        state = stored.state
         if parent is not None and _alike(parent.state, state):
             state = parent.state
+        if stored.runs is not None and state.patches and tuple(stored.runs) != digests:
+            notes.write(name, state, tuple(stored.runs))
+        return self._read(state, schema, disputed)
+
+    def _until_stopped(self, batches: Iterable[T]) -> Iterator[T]:
+        for batch in batches:
+            if self._stopped.is_set():
+                raise _Stopped
+            yield batch
+
+    def _read(self, state: TableState, schema: TableSchema, disputed: DisputedRows | None) -> _ReadTable:
+        from prontosync.history.live_rows import encode_pins
+
         if disputed is None:
             return _ReadTable(state, schema, None, None)
         identity = write_disputes(self._store, disputed.disputes)
-        return _ReadTable(state, schema, identity, encode_pins(schema, disputed.pins))
+        return _ReadTable(state, schema, identity, encode_pins(schema, disputed.pins), disputed.more)
 
     def _disputed(self, name: str, schema: TableSchema, parent: StoredTable | None) -> DisputedRows | None:
         conflicts = self._tree.conflicts.get(name)
         if parent is None or conflicts is None or self._head is None:
             return None
+        from prontosync.history.live_rows import DisputedRows
+
         disputes = read_disputes(parent, conflicts)
         pins = load_pins(self._session, self._head, name, parent.schema)
         branch = self._session.repo.branch
@@ -107,6 +194,8 @@ class LiveReader:
         return DisputedRows(self._session.engine, disputes, pins, origin, schema)
 
     def _stored(self, name: str) -> StoredTable | None:
+        from prontosync.tables.reader import StoredTable
+
         state = self._tree.tables.get(name)
         return StoredTable(self._store, self._session.engine, name, state) if state else None
 
@@ -123,8 +212,16 @@ class LiveReader:
         return tuple(sorted(name for name in self._tree.tables if name not in there and chosen(name)))
 
 
+def _told(batches: Iterable[Batch], table: str, task: Task, ordered: bool) -> Iterator[Batch]:
+    yield from told(batches, task)
+    if not ordered:
+        task.at(f'sorting "{table}"')
+
+
 def load_pins(session: Session, commit: ObjectId, table: str, schema: TableSchema) -> Pins | None:
     """What the live database held in the disputed rows of a commit, or None where that was never noted."""
+    from prontosync.history.live_rows import decode_pins
+
     data = session.repo.pins.read(commit, table)
     return decode_pins(schema, data) if data is not None else None
 
@@ -146,5 +243,7 @@ def conflict_count(session: Session, tree: Tree) -> int:
 
 
 def table_disputes(session: Session, tree: Tree, name: str) -> Disputes:
+    from prontosync.tables.reader import StoredTable
+
     table = StoredTable(session.cached_store, session.engine, name, tree.tables[name])
     return read_disputes(table, tree.conflicts.get(name))

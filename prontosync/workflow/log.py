@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from prontosync.errors import NotFound, UsageError
 from prontosync.history.commits import EMPTY, Tree
@@ -12,12 +13,15 @@ from prontosync.history.disputes import keys_table, rows_by_key
 from prontosync.model.ids import ObjectId
 from prontosync.model.keys import parse_key
 from prontosync.model.objects import Changes, Commit, TableState
+from prontosync.model.progress import counted
 from prontosync.model.schema import TableSchema
 from prontosync.model.values import Row, canonical
-from prontosync.tables.reader import StoredTable
 from prontosync.workflow.live import table_disputes
 from prontosync.workflow.session import Session
 from prontosync.workflow.states import NoSuchTable
+
+if TYPE_CHECKING:
+    from prontosync.tables.reader import StoredTable
 
 
 class NoSuchRow(NotFound):
@@ -65,7 +69,8 @@ class Log:
         """Newest first: no commit comes before one that descends from it. Raises NoSuchTable or NoSuchRow where none of
         them has such a table or row."""
         found = False
-        for commit in walk(self._session, self._tip):
+        line = walk(self._session, self._tip)
+        for commit in counted(line, "reading the history", None, "commits", self._session.progress):
             entry = self.entry(commit)
             if self._table is None:
                 yield entry
@@ -106,6 +111,8 @@ class Log:
         return RowStep(schema, key, before, after) if before != after else None
 
     def _stored(self, state: TableState | None) -> StoredTable | None:
+        from prontosync.tables.reader import StoredTable
+
         session = self._session
         return StoredTable(session.repo.objects, session.engine, self._table or "", state) if state else None
 

@@ -9,7 +9,6 @@ from typing import Literal
 from prontosync.errors import UsageError
 from prontosync.history.disputes import Origin
 from prontosync.history.merge import Counts, Merged, Rules, Sides, merge_trees
-from prontosync.history.provenance import Provenance
 from prontosync.model.ids import ObjectId
 from prontosync.model.names import TAG_PREFIX, RefName
 from prontosync.model.objects import Parent
@@ -111,6 +110,8 @@ def preferred_side(session: Session, theirs: Theirs, prefer: str | None) -> str 
 
 
 def _merged(session: Session, head: ObjectId, theirs: Theirs, prefer: str | None) -> Merged:
+    from prontosync.history.provenance import Provenance
+
     commits, now = session.commits, session.now()
     sides = Sides(
         session.bases().base(head, theirs.commit),
@@ -127,7 +128,7 @@ def _merged(session: Session, head: ObjectId, theirs: Theirs, prefer: str | None
         prefer=prefer,
         trace=lambda table, disputes: provenance.refine(table, disputes, {head, theirs.commit}),
     )
-    return merge_trees(session.merge_store, session.engine, sides, rules)
+    return merge_trees(session.merge_store, session.engine, sides, rules, session.progress)
 
 
 def _owed(session: Session, head: ObjectId, theirs: Theirs) -> bool:
@@ -159,7 +160,8 @@ def _forward_counts(session: Session, head: ObjectId, commit: ObjectId) -> dict[
     from prontosync.history.diff import TreeDiff
 
     commits, store = session.commits, session.repo.objects
-    found = TreeDiff(session.engine, store, commits.tree(head), store, commits.tree(commit))
+    old, new = commits.tree(head), commits.tree(commit)
+    found = TreeDiff(session.engine, store, old, store, new, progress=session.progress)
     return {diff.table: Counts(taken=diff.counts.total) for diff in found.tables()}
 
 

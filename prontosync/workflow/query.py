@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,6 +11,7 @@ from typing import Any
 from prontosync.disk.objects import OverlayObjectStore
 from prontosync.engine.connection import Engine, quoted
 from prontosync.errors import UsageError
+from prontosync.model.progress import Progress, told_as
 from prontosync.query.chunks import csv_chunks, parquet_chunks
 from prontosync.query.columns import portable
 from prontosync.query.views import CONFLICTS, MAIN, TAKEN, Views
@@ -33,6 +34,7 @@ class Answer:
     _engine: Engine
     _query: str
     _columns: list[tuple[str, str]]
+    _progress: Progress
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """Values as JSON takes them: dates and times as text, bytes as bytes."""
@@ -55,9 +57,9 @@ class Answer:
         schema = self._engine.table(f"SELECT {names} FROM ({self._query}) AS _ps_q({self._positions()}) LIMIT 0").schema
         return parquet_chunks(schema, self._batches(names))
 
-    def _batches(self, projection: str) -> Iterable[Any]:
+    def _batches(self, projection: str) -> Iterator[Any]:
         query = f"SELECT {projection} FROM ({self._query}) AS _ps_q({self._positions()})"
-        return self._engine.reader(query, BATCH_ROWS)
+        return told_as(self._engine.reader(query, BATCH_ROWS), "asking", None, self._progress)
 
     def _positions(self) -> str:
         return ", ".join(f"c{i}" for i in range(len(self._columns)))
@@ -70,13 +72,14 @@ def asked(session: Session, query: str, at: str, attached: Mapping[str, str]) ->
     with states(session, [at, *attached.values()]) as (main, *others), _engine(session, [main, *others]) as engine:
         engine.check_select(query)
         views = Views(engine, query)
-        views.attach(MAIN, main.tree, main.store)
-        for name, state in zip(attached, others, strict=True):
-            views.attach(name, state.tree, state.store)
-        views.conflicts(main.tree, main.store)
+        with session.progress.task("checking the files of tables", None, "tables"):
+            views.attach(MAIN, main.tree, main.store)
+            for name, state in zip(attached, others, strict=True):
+                views.attach(name, state.tree, state.store)
+            views.conflicts(main.tree, main.store)
         text = _bare(query)
         columns = engine.columns(text)
-        yield Answer(_distinct([name for name, _ in columns]), engine, text, columns)
+        yield Answer(_distinct([name for name, _ in columns]), engine, text, columns, session.progress)
 
 
 def _engine(session: Session, found: list[State]) -> Engine:

@@ -82,7 +82,7 @@ def _merge_back(session: Session, copy: _Copy, author: str | None, allow_deletes
     ours, theirs = session.commits.tree(head), session.commits.tree(copy.commit)
     sides = Sides(copy.base, ours, theirs, Origin(branch, head, "", now), Origin(branch, copy.commit, "", now))
     with session.repo.objects.batch():
-        merged = merge_trees(session.merge_store, session.engine, sides, Rules(adopt_new=True))
+        merged = merge_trees(session.merge_store, session.engine, sides, Rules(adopt_new=True), session.progress)
         parents = (Parent(head, branch), Parent(copy.commit, branch))
         words = "merge the restored copy with the branch"
         commit = session.commits.add(merged.tree, parents, session.stamp(author), words, merge=True)

@@ -77,7 +77,8 @@ class Link:
         """The new records of refs (``Remote.read_refs``). Raises AnotherHub where the address leads elsewhere now."""
         known = {ref: self.remembered(ref) for ref in refs}
         try:
-            return self.remote.read_refs(known)
+            with self.session.progress.task(f'asking "{self.name}" what is new', None, "refs"):
+                return self.remote.read_refs(known)
         except Damaged:
             before = next((seen.state.record.hub for seen in known.values() if seen), None)
             if before is None or self.remote.hub_id() == before:
@@ -184,7 +185,8 @@ def _wanted(link: Link, branches: Sequence[RefName]) -> list[RefName]:
         return list(branches)
     store = session.repo.config.store
     if store is None or session.repo.config.source is None or session.repo.branch == DEFAULT_UPSTREAM:
-        return link.remote.list_refs()
+        with session.progress.task(f'asking "{link.name}" what it holds', None, "refs"):
+            return link.remote.list_refs()
     wanted = {session.repo.branch, DEFAULT_UPSTREAM, *session.repo.remembered.refs(link.name)}
     if store.upstream and store.upstream.partition("/")[0] == link.name:
         wanted.add(RefName(store.upstream.partition("/")[2]))
@@ -197,7 +199,9 @@ def _take(link: Link, ref: RefName, records: list[tuple[RefState, bytes]], resul
     if not records:
         return
     targets = [state.target for state, _ in records if state.target]
-    brought = Fetch(link.remote, session.repo.objects, ref, session.repo.branch, session.repo.tmp)
+    label = f'fetching "{ref}" from "{link.name}"'
+    own, tmp = session.repo.branch, session.repo.tmp
+    brought = Fetch(link.remote, session.repo.objects, ref, own, tmp, session.progress, label)
     newest = records[-1][0].target
     tips = list(dict.fromkeys(reversed(targets)))
     fresh = brought.bring(tips)
@@ -238,19 +242,24 @@ def _send(link: Link, ref: RefName, tip: ObjectId, known: Remembered | None, res
     asking = there is None or records.push_was_cut(link.name)
     records.push_began(link.name)
     state = known.state if known else None
-    for group in outgoing(session.repo.objects, session.commits, session.ancestry, ref, tip, there):
-        uploads = _missing(link.remote, group.uploads) if asking else group.uploads
-        after = link.remote.advance(ref, state, group.tip, session.mover(), uploads)
-        if after is None:
-            raise NotForward(
-                f'branch "{ref}" of remote "{link.name}" moved meanwhile', "prontosync pull, then push again"
-            )
-        result.objects += len(uploads)
-        result.bytes += sum(upload.size for upload in uploads)
-        state = after.state
-        # A record that is remembered is not read again: what follows from it is noted first.
-        _track(link, ref, group.tip)
-        link.remember(ref, after.data)
+    groups = list(outgoing(session.repo.objects, session.commits, session.ancestry, ref, tip, there))
+    objects, size = sum(len(group.uploads) for group in groups), sum(group.bytes for group in groups)
+    with session.progress.task(f'pushing "{ref}" to "{link.name}"', size, "bytes", objects) as task:
+        for group in groups:
+            uploads = _missing(link.remote, group.uploads) if asking else group.uploads
+            sent = sum(upload.size for upload in uploads)
+            task.advance(group.bytes - sent, len(group.uploads) - len(uploads))
+            after = link.remote.advance(ref, state, group.tip, session.mover(), uploads, task)
+            if after is None:
+                raise NotForward(
+                    f'branch "{ref}" of remote "{link.name}" moved meanwhile', "prontosync pull, then push again"
+                )
+            result.objects += len(uploads)
+            result.bytes += sent
+            state = after.state
+            # A record that is remembered is not read again: what follows from it is noted first.
+            _track(link, ref, group.tip)
+            link.remember(ref, after.data)
     records.push_ended(link.name)
 
 

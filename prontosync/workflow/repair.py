@@ -9,6 +9,7 @@ from prontosync.errors import Damaged
 from prontosync.history.verify import Findings
 from prontosync.model.ids import ObjectId, ObjectName, is_object_id
 from prontosync.model.names import RefName
+from prontosync.model.progress import Task, counted
 from prontosync.remote.contract import Remote
 from prontosync.remote.transfer import outgoing
 from prontosync.workflow.remotes import linked
@@ -66,18 +67,19 @@ def resend(session: Session, remotes: Sequence[str], branches: Sequence[RefName]
     for name in remotes:
         with linked(session, name) as link:
             for ref in branches or [session.repo.branch]:
-                sent += _resend_ref(session, link.remote, ref)
+                with session.progress.task(f'sending what "{name}" lacks of "{ref}"', None, "bytes") as task:
+                    sent += _resend_ref(session, link.remote, ref, task)
     return list(dict.fromkeys(sent))
 
 
-def _resend_ref(session: Session, remote: Remote, ref: RefName) -> list[ObjectId]:
+def _resend_ref(session: Session, remote: Remote, ref: RefName, task: Task) -> list[ObjectId]:
     tip = session.repo.refs.target(ref)
     sent: list[ObjectId] = []
     if tip is None:
         return sent
     for group in outgoing(session.repo.objects, session.commits, session.ancestry, ref, tip, None):
         absent = set(remote.missing([upload.name for upload in group.uploads]))
-        remote.publish([upload for upload in group.uploads if upload.name in absent])
+        remote.publish([upload for upload in group.uploads if upload.name in absent], task)
         sent += [name.id for name in sorted(absent)]
     return sent
 
@@ -103,7 +105,7 @@ def _bring(session: Session, remote: str, wanted: Sequence[ObjectName]) -> list[
     """Those that a remote gave. One that is damaged there too does not keep the others."""
     with linked(session, remote) as link:
         brought = []
-        for name in wanted:
+        for name in counted(wanted, f'getting objects from "{remote}"', len(wanted), "objects", session.progress):
             try:
                 brought += _bring_one(session, link.remote, name)
             except Damaged:

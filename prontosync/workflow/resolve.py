@@ -10,7 +10,7 @@ from prontosync.history.commits import Tree
 from prontosync.history.conflicts import Choice, Conflict, conflicts_of
 from prontosync.history.disputes import Dispute, Disputes, Key, write_disputes
 from prontosync.history.merge import Counts
-from prontosync.history.row_patch import in_key_order, row_patch
+from prontosync.history.row_patch import row_patch
 from prontosync.history.sets import Cells, State, as_state, is_settled, shown_row
 from prontosync.model.ids import ObjectId
 from prontosync.model.keys import key_to_text
@@ -126,10 +126,10 @@ def _decide_table(
             del disputes.rows[key]
     upserts = [row for key, row in after.items() if row is not None and row != before[key]]
     deletes = [row for key, row in before.items() if row is not None and after[key] is None]
+    from prontosync.tables.keyset import in_order
+
     table = StoredTable(session.merge_store, session.engine, name, tree.tables[name])
-    return store_changes(
-        session.engine, table, in_key_order(session.engine, schema, row_patch(schema, upserts, deletes))
-    )
+    return store_changes(table, in_order(row_patch(schema, upserts, deletes), schema.key))
 
 
 def _decide(disputes: Disputes, one: Decision) -> None:

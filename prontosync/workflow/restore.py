@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from prontosync.errors import Unfit
 from prontosync.model import encoding
 from prontosync.model.ids import ObjectId, ObjectName
+from prontosync.model.progress import told_as
 from prontosync.model.schema import DatabaseDdl
 from prontosync.sources.contract import Source, SourceTable
 from prontosync.sources.locate import locate
@@ -30,7 +31,8 @@ class Restored:
 
 def restore_to(session: Session, commit: ObjectId, url: str) -> Restored:
     """The same for a database named by its address, relative to where the command was started."""
-    return restore(session, commit, locate(url, base=session.world.folder, temp=session.repo.tmp))
+    target = locate(url, base=session.world.folder, temp=session.repo.tmp, progress=session.progress)
+    return restore(session, commit, target)
 
 
 def restore(session: Session, commit: ObjectId, target: Source) -> Restored:
@@ -43,5 +45,7 @@ def restore(session: Session, commit: ObjectId, target: Source) -> Restored:
     database = DatabaseDdl(DIALECT)
     if tree.database is not None:
         database = encoding.decode(session.repo.objects.read(ObjectName(tree.database, "json")), DatabaseDdl)
-    target.build([(SourceTable(t.name, t.schema, t.ddl), t.batches()) for t in tables], database)
+    rows = [told_as(t.batches(), f'building "{t.name}"', t.state.rows, session.progress) for t in tables]
+    described = [SourceTable(table.name, table.schema, table.ddl) for table in tables]
+    target.build(list(zip(described, rows, strict=True)), database)
     return Restored(commit, {table.name: table.state.rows for table in tables})

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import zoneinfo
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prontosync.disk.config import ConfigError, located
 from prontosync.disk.files import free_bytes
@@ -18,15 +18,16 @@ from prontosync.disk.repository import Repository, find
 from prontosync.engine.connection import Engine
 from prontosync.errors import NoSpace, NotFound
 from prontosync.history.ancestry import Ancestry
-from prontosync.history.bases import Bases
 from prontosync.history.commits import Commits, Stamp
-from prontosync.history.merge import Rules
 from prontosync.history.revisions import Moment, Revisions
 from prontosync.model.ids import ObjectId
 from prontosync.model.names import RefName
-from prontosync.sources.contract import Source, TableOptions
-from prontosync.sources.locate import locate
-from prontosync.sources.survey import Selection
+from prontosync.model.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from prontosync.history.bases import Bases
+    from prontosync.sources.contract import Source
+    from prontosync.sources.survey import Selection
 
 
 class NoSource(NotFound):
@@ -44,7 +45,8 @@ class NoHead(NotFound):
 @dataclass(frozen=True)
 class World:
     """What comes from outside: the folder that relative paths start from, the clock (aware, UTC), who is at work, their
-    home, and who hears notes for people."""
+    home, who hears notes for people, and who is told how far long work is. ``machine_ns`` is the time that files are
+    stamped with, in ns since 1970, whatever the clock was set to."""
 
     folder: Path
     clock: Callable[[], datetime.datetime]
@@ -52,6 +54,8 @@ class World:
     home: Path | None = None
     user: str | None = None
     note: Callable[[str], None] = lambda text: None
+    progress: Progress = SILENT
+    machine_ns: Callable[[], int] = lambda: 0
 
 
 class Session:
@@ -99,21 +103,30 @@ class Session:
         return Moment(self.world.clock, _zone(store.timezone) if store and store.timezone else None)
 
     @property
+    def progress(self) -> Progress:
+        return self.world.progress
+
+    @property
     def revisions(self) -> Revisions:
         return Revisions(self.repo.refs, self.ancestry, self.repo.branch, self.moment)
 
     @cached_property
     def source(self) -> Source | None:
         """The live database, or None in a repository without one."""
+        from prontosync.sources.locate import locate
+
         config = self.repo.config
         if config.source is None:
             return None
         url = located(config.source.url, self.repo.top)
-        return locate(url, base=self.repo.top, temp=self.repo.tmp, selection=self.selection)
+        return locate(url, base=self.repo.top, temp=self.repo.tmp, selection=self.selection, progress=self.progress)
 
     @property
     def selection(self) -> Selection:
         """Which tables of the live database are read, and how."""
+        from prontosync.sources.contract import TableOptions
+        from prontosync.sources.survey import Selection
+
         config = self.repo.config
         options = {name: TableOptions(said.key, said.skip) for name, said in config.tables.items()}
         chosen = config.source
@@ -158,7 +171,10 @@ class Session:
         return frozenset(name for name, policy in said.items() if policy == "sum")
 
     def bases(self) -> Bases:
-        return Bases(self.ancestry, self.cached_store, self.engine, Rules(sums=self.sums))
+        from prontosync.history.bases import Bases
+        from prontosync.history.merge import Rules
+
+        return Bases(self.ancestry, self.cached_store, self.engine, Rules(sums=self.sums), self.progress)
 
     def journal(self, event: str, **fields: object) -> None:
         """Note what was done: plain values, no row data."""
@@ -198,6 +214,8 @@ def locked(start: Path, world: World) -> Iterator[Session]:
 
 
 def _zone(name: str) -> datetime.tzinfo:
+    import zoneinfo
+
     try:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from prontosync.disk.live import LiveNote
+from prontosync.disk.notes import CaptureNote
 from prontosync.errors import Moved, Refused
 from prontosync.history.commits import EMPTY, Tree
-from prontosync.history.diff import keys_gone
 from prontosync.model.ids import ObjectId
 from prontosync.model.objects import Changes, Parent, TableState
 from prontosync.model.schema import differences
 from prontosync.sources.contract import LeftOut, StateRow
-from prontosync.tables.reader import StoredTable
-from prontosync.workflow.live import LiveReader, LiveTree, keep_pins
+from prontosync.workflow import seen
+from prontosync.workflow.capture import Capture, prune
+from prontosync.workflow.live import HoldsTill, LiveReader, LiveTree, keep_pins
 from prontosync.workflow.session import Session
+
+if TYPE_CHECKING:
+    from prontosync.history.captured_rows import Missed
 
 ALWAYS_ALLOWED_DELETES = 100
 
@@ -34,7 +39,9 @@ class RestoredCopy(Moved):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """``commit`` is the new commit, None where nothing changed; ``head`` is where the branch is now."""
+    """``commit`` is the new commit, None where nothing changed; ``head`` is where the branch is now. ``missed`` is what
+    ``full`` found and no trigger had noted, by table; ``in_full`` are the tables that are tracked and were read in full
+    all the same, and why."""
 
     commit: ObjectId | None
     head: ObjectId | None
@@ -42,6 +49,8 @@ class Snapshot:
     left_out: tuple[LeftOut, ...] = ()
     gone: tuple[str, ...] = ()
     held_seconds: float = 0.0
+    missed: Mapping[str, Missed] = field(default_factory=dict)
+    in_full: Mapping[str, str] = field(default_factory=dict)
 
 
 def take_snapshot(
@@ -50,23 +59,54 @@ def take_snapshot(
     author: str | None = None,
     allow_deletes: Sequence[str] = (),
     accept_copy: bool = False,
+    full: bool = False,
 ) -> Snapshot:
-    """Commit what the live database holds; the caller has the repository's lock.
+    """Commit what the live database holds; the caller has the repository's lock. ``full``: read every row, whatever is
+    known of what changed.
 
     Raises MassDeletion (13), RestoredCopy (15), SourceBusy (11), SourceUnfit or BadRows (18).
     """
-    source = session.need_source()
     session.guard_space()
-    with source.read() as live:
-        settle_pending(session, live.state_row)
-        check_copy(session, live.state_row, accept_copy)
-        head = session.head()
-        with session.repo.objects.batch():
-            found = LiveReader(session, session.repo.objects, head).read(live)
-            guard_deletes(session, session.commits.tree(head) if head else EMPTY, found, allow_deletes)
-            commit = _commit(session, head, found, message, author)
-        row = live.state_row
-    return _finish(session, head, commit, found, row)
+    look = seen.look(session)
+    if not full and (known := seen.unchanged(session, look)) is not None:
+        return Snapshot(None, known.commit, left_out=seen.left_out_of(known))
+    options = _Options(message, author, tuple(allow_deletes), accept_copy, full)
+    try:
+        taken = _read(session, options, brief=not full and Capture(session, session.head()).promising)
+    except HoldsTill:
+        taken = _read(session, options, brief=False)
+    seen.remember(session, look, taken.head, taken.left_out)
+    prune(session)
+    return taken
+
+
+@dataclass(frozen=True)
+class _Options:
+    message: str
+    author: str | None
+    allow_deletes: tuple[str, ...]
+    accept_copy: bool
+    full: bool
+
+
+def _read(session: Session, options: _Options, brief: bool) -> Snapshot:
+    """Read the live database and commit it. Raises HoldsTill where ``brief`` is too short."""
+    store = session.repo.objects
+    with store.batch():
+        with session.need_source().read(brief=brief) as live:
+            settle_pending(session, live.state_row)
+            check_copy(session, live.state_row, options.accept_copy)
+            head = session.head()
+            capture = Capture(session, head, options.full)
+            found = LiveReader(session, store, head, capture).read(live)
+            marks = capture.marks(live, found)
+            in_full = {**live.untracked, **live.doubts}
+        found.held_seconds = live.held_seconds
+        guard_deletes(session, session.commits.tree(head) if head else EMPTY, found, options.allow_deletes)
+        commit = _commit(session, head, found, options.message, options.author)
+    now = commit or head
+    note = capture.note(now, marks) if now else None
+    return _finish(session, head, commit, found, note, capture.missed, in_full)
 
 
 def settle_pending(session: Session, row: StateRow | None) -> None:
@@ -115,6 +155,9 @@ def guard_deletes(session: Session, before: Tree, found: LiveTree, allowed: Sequ
 
 def _deleted(session: Session, name: str, before: TableState, now: TableState, changes: Changes) -> int:
     """How many rows are gone. Where columns changed, all rows count as changed, and their keys are looked for."""
+    from prontosync.history.diff import keys_gone
+    from prontosync.tables.reader import StoredTable
+
     old, new = (StoredTable(session.repo.objects, session.engine, name, state) for state in (before, now))
     if before.schema == now.schema or not differences(old.schema, new.schema):
         return changes.deleted
@@ -148,7 +191,13 @@ def _commit(
 
 
 def _finish(
-    session: Session, head: ObjectId | None, commit: ObjectId | None, found: LiveTree, row: StateRow | None
+    session: Session,
+    head: ObjectId | None,
+    commit: ObjectId | None,
+    found: LiveTree,
+    captured: CaptureNote | None,
+    missed: Mapping[str, Missed],
+    in_full: Mapping[str, str],
 ) -> Snapshot:
     now = commit or head
     if now is not None:
@@ -161,8 +210,12 @@ def _finish(
         session.repo.live.write(LiveNote(now, None, note.counter))
     if now is not None:
         session.repo.pins.keep_only({now})
+    if captured is not None:
+        session.repo.captured.write(captured)
+    else:
+        session.repo.captured.remove()
     changes = {name: change for name, change in found.changes.items() if commit is not None}
-    return Snapshot(commit, now, changes, found.left_out, found.gone, found.held_seconds)
+    return Snapshot(commit, now, changes, found.left_out, found.gone, found.held_seconds, missed, in_full)
 
 
 def _copy_message(session: Session, row: StateRow | None, foreign: bool, older: bool) -> str:

@@ -159,8 +159,9 @@ def _remove_all(top: Path, existed: bool) -> None:
 def _fill(repo: Repository, world: World, branch: str | None, store: str | None, source: str | None) -> Cloned:
     with repo.lock(), Session(repo, world) as session:
         with linked(session, HUB) as link:
-            link.remote.hub_id()
-            refs = link.remote.list_refs()
+            with session.progress.task(f'asking "{HUB}" what it holds', None, "refs"):
+                link.remote.hub_id()
+                refs = link.remote.list_refs()
             chosen = _choose(refs, branch, store)
             fetched = fetch(link, refs if store is None else _for_store(refs, chosen))
         repo.set_branch(chosen)

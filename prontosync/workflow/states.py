@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prontosync.disk.files import translated
 from prontosync.disk.objects import FolderObjectStore, OverlayObjectStore, ScratchObjectStore
@@ -18,9 +17,14 @@ from prontosync.model.ids import ObjectId
 from prontosync.model.names import RefName
 from prontosync.model.objects import TableState
 from prontosync.sources.contract import StateRow
-from prontosync.tables.reader import StoredTable
+from prontosync.workflow import seen
+from prontosync.workflow.capture import Capture
 from prontosync.workflow.live import LiveReader, LiveTree
 from prontosync.workflow.session import Session
+
+if TYPE_CHECKING:
+    from prontosync.disk.notes import SourceNote
+    from prontosync.tables.reader import StoredTable
 
 
 class NoSuchTable(NotFound):
@@ -38,6 +42,8 @@ class State:
 
     def table(self, session: Session, name: str) -> StoredTable:
         """Raises NoSuchTable."""
+        from prontosync.tables.reader import StoredTable
+
         found: TableState | None = self.tree.tables.get(name)
         if found is None:
             raise NoSuchTable(f'there is no table "{name}" in {self.name}', f"see: prontosync ls-tables {self.name}")
@@ -72,14 +78,26 @@ def states(session: Session, revs: Sequence[str]) -> Iterator[list[State]]:
 def live_state(session: Session) -> Iterator[LiveState]:
     """The live database as a state. Nothing is written but a scratch folder, which is removed at the end; the database
     is released before the context begins."""
+    known = seen.unchanged(session, seen.look(session))
+    if known is not None:
+        yield _as_head(session, known)
+        return
     source = session.need_source()
     with _scratch(session.repo.tmp) as folder:
         store = OverlayObjectStore(ScratchObjectStore(folder), session.repo.objects, sparing=True)
         with source.read() as live:
             base = live_base(session, live.state_row)
-            found = LiveReader(session, store, base).read(live)
+            found = LiveReader(session, store, base, Capture(session, base)).read(live)
             row = live.state_row
         yield LiveState(State(LIVE, found.tree, store, None), found, base, row)
+
+
+def _as_head(session: Session, known: SourceNote) -> LiveState:
+    """The live database that nobody wrote to since the head was taken from it."""
+    tree = session.commits.tree(known.commit)
+    found = LiveTree(tree, left_out=seen.left_out_of(known))
+    row = StateRow(session.repo.id, session.repo.branch, known.commit, known.counter)
+    return LiveState(State(LIVE, tree, session.repo.objects, None), found, known.commit, row)
 
 
 def live_base(session: Session, row: StateRow | None) -> ObjectId | None:
@@ -103,6 +121,9 @@ def _committed(session: Session, rev: str, commit: ObjectId) -> State:
 
 @contextmanager
 def _scratch(tmp: Path) -> Iterator[Path]:
+    import shutil
+    import tempfile
+
     with translated(tmp):
         tmp.mkdir(exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="live-", dir=tmp))

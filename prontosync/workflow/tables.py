@@ -9,6 +9,7 @@ from typing import Any
 
 from prontosync.engine.arrow import arrow_schema
 from prontosync.errors import UsageError
+from prontosync.model.progress import Progress, by_table, told_as
 from prontosync.model.values import row_to_json
 from prontosync.query.chunks import csv_chunks, parquet_chunks
 from prontosync.query.columns import stored_as_text
@@ -47,7 +48,7 @@ class TableFiles:
 
 def list_tables(session: Session, state: State) -> Iterator[TableSummary]:
     """In name order; a digest that the state lacks is computed."""
-    for name in sorted(state.tree.tables):
+    for name in by_table(sorted(state.tree.tables), "computing the digest of", session.progress):
         table = state.table(session, name)
         columns = tuple((column.name, column.type) for column in table.schema.columns)
         yield TableSummary(name, table.state.rows, table.digest(), table.schema.key, columns)
@@ -75,22 +76,26 @@ def csv_of(session: Session, table: StoredTable) -> Iterator[bytes]:
     parts = ", ".join(f"{stored_as_text(f'c{i}', c.type)} AS c{i}" for i, c in enumerate(schema.columns))
 
     def batches() -> Iterator[Any]:
-        for batch in table.batches():
+        for batch in _told(table, session.progress):
             rows = batch.rename_columns([f"c{i}" for i in range(len(arrow))])
             yield from session.engine.reader(f"SELECT {parts} FROM _ps_b", BATCH_ROWS, _ps_b=rows)
 
     return csv_chunks(schema.names, batches())
 
 
-def parquet_of(table: StoredTable) -> Iterator[bytes]:
+def parquet_of(session: Session, table: StoredTable) -> Iterator[bytes]:
     """All rows as one Parquet file, in key order, in the table's own types."""
-    return parquet_chunks(arrow_schema(table.schema), table.batches())
+    return parquet_chunks(arrow_schema(table.schema), _told(table, session.progress))
 
 
-def json_rows(table: StoredTable) -> Iterator[dict[str, Any]]:
+def json_rows(session: Session, table: StoredTable) -> Iterator[dict[str, Any]]:
     """All rows as the contract's JSON, in key order."""
     types = {column.name: column.type for column in table.schema.columns}
-    for batch in table.batches():
+    for batch in _told(table, session.progress):
         for start in range(0, batch.num_rows, BATCH_ROWS):
             for row in batch.slice(start, BATCH_ROWS).to_pylist():
                 yield row_to_json(row, types)
+
+
+def _told(table: StoredTable, progress: Progress) -> Iterator[Any]:
+    return told_as(table.batches(), f'exporting "{table.name}"', table.state.rows, progress)

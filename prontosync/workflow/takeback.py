@@ -111,7 +111,7 @@ def _build(session: Session, head: ObjectId, inverse: _Inverse, part: Part) -> N
     base, theirs = _limited(session, inverse, part)
     sides = Sides(base, ours, theirs, Origin(session.repo.branch, head, "", session.now()), inverse.origin)
     rules = Rules(takes=lambda table: part.table in (None, table), sums=session.sums, adopt_new=False)
-    merged = merge_trees(session.merge_store, session.engine, sides, rules)
+    merged = merge_trees(session.merge_store, session.engine, sides, rules, session.progress)
     if merged.tree.tables == ours.tables and merged.tree.conflicts == ours.conflicts:
         return Next(None)
     parents = (Parent(head, session.repo.branch),)
@@ -141,7 +141,7 @@ def _limited(session: Session, inverse: _Inverse, part: Part) -> tuple[Tree, Tre
     if mine is None and other is None:
         raise UnknownRow(f'table "{table}" has no row "{key}" in that commit', f"prontosync log --table {table}")
     patch = row_patch(base.schema, [other] if other else [], [mine] if mine and not other else [])
-    state = store_changes(session.engine, base, patch)
+    state = store_changes(base, patch)
     disputes = read_disputes(base, inverse.base.conflicts.get(table))
     before = read_disputes(theirs, inverse.theirs.conflicts.get(table)).in_columns(base.schema)
     identity = write_disputes(store, _with_one(disputes, before, wanted))

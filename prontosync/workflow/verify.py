@@ -24,7 +24,7 @@ _ID = re.compile(r"[0-9a-f]{64}")
 
 def verify(session: Session, rev: str | None = None, sample: Sample | None = None) -> Findings:
     """Every object and ref; with a revision, what that commit needs and its first-parent line."""
-    verifier = Verifier(session.commits, session.engine, sample)
+    verifier = Verifier(session.commits, session.engine, sample, session.progress)
     if rev is None:
         verifier.objects(session.repo.objects)
         verifier.refs(session.repo.refs)
@@ -46,12 +46,13 @@ def verify_remote(session: Session, name: str, sample: Sample | None = None) -> 
 
 
 def _checked(session: Session, link: Link, store: ScratchObjectStore, folder: Path, sample: Sample | None) -> Findings:
-    verifier = Verifier(Commits(store), session.engine, sample)
+    verifier = Verifier(Commits(store), session.engine, sample, session.progress)
     known = session.repo.remembered.refs(link.name)
     for ref in sorted({*link.remote.list_refs(), *known}):
         try:
             tips = _tips(link, ref)
-            Fetch(link.remote, store, ref, ref, folder / "tmp").bring(tips)
+            label = f'fetching "{ref}" from "{link.name}"'
+            Fetch(link.remote, store, ref, ref, folder / "tmp", session.progress, label).bring(tips)
         except Damaged as error:
             _note(verifier.findings, ref, error)
             continue

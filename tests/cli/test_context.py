@@ -7,6 +7,7 @@ import pytest
 
 from prontosync.cli.context import Context, from_environment
 from prontosync.errors import RepositoryError, UsageError
+from prontosync.model.progress import SILENT
 
 
 def made(**options: object) -> Context:
@@ -58,4 +59,4 @@ def test_the_start_is_absolute_and_must_exist(tmp_path: Path, monkeypatch: pytes
 def test_no_colours_and_no_progress_without_a_terminal() -> None:
     context = made()
     assert not context.colour
-    assert not context.progress
+    assert context.progress is SILENT

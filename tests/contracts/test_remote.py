@@ -17,6 +17,7 @@ from prontosync.model.names import RefName
 from prontosync.remote.contract import RemoteDamaged, RolledBack, Upload
 from prontosync.remote.folder import FolderRemote
 from tests.fixtures.hubs import MAIN, MOVER, REPOSITORY, Hub, a_commit, an_object, moved, written
+from tests.fixtures.listener import Listener
 
 NOBODY = ObjectName(ObjectId("0" * 64), "json")
 
@@ -78,6 +79,24 @@ def test_objects_come_back_as_they_went(hub: Hub, tmp_path: Path) -> None:
         assert stat.S_IMODE((hub.top / upload.name.path).stat().st_mode) == 0o444
     if hub.kind != "append-only":
         assert hub.leftovers() == []
+
+
+def test_a_task_is_told_of_every_byte_and_object(hub: Hub, tmp_path: Path) -> None:
+    there, fresh = an_object(tmp_path, 50_000), [an_object(tmp_path, size) for size in (0, 32_705, 3_000_000)]
+    uploads = [there, *fresh]
+    size = sum(upload.size for upload in uploads)
+    (tmp_path / "in").mkdir()
+    listener = Listener()
+    with hub.remote() as remote:
+        remote.publish([there])
+        with listener.task("publish", size, "bytes", 4) as task:
+            remote.publish(uploads, task)
+        with listener.task("advance", size, "bytes", 4) as task:
+            remote.advance(MAIN, None, there.name.id, MOVER, uploads, task)
+        with listener.task("fetch", size, "bytes", 4) as task:
+            wanted = [(upload.name, upload.size) for upload in uploads] + [(NOBODY, None)]
+            assert len(dict(remote.fetch(wanted, tmp_path / "in", task))) == 5
+    assert [(told.done, told.objects_done, told.reached) for told in listener.tasks] == [(size, 4, True)] * 3
 
 
 def test_many_objects_at_once(hub: Hub, tmp_path: Path) -> None:

@@ -150,21 +150,21 @@ def test_a_schema_that_moved_is_18_with_the_difference(coming: Chain) -> None:
 
 _DIES = """
 import os, signal, sys
-from prontosync.sources import apply_sqlite, sqlite
+from prontosync.sources import apply_sqlite
 from prontosync.cli.main import main
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
-real = sqlite.apply_changes
-def inside(connection, changes, note, before_commit):
-    return real(connection, changes, note, die)
+real = apply_sqlite.apply_changes
+def inside(connection, changes, note, before_commit, *more):
+    return real(connection, changes, note, die, *more)
 def after(*words):
     real(*words)
     connection = words[0]
     connection.close()
     die()
-sqlite.apply_changes = {"inside": inside, "after": after}[sys.argv[1]]
+apply_sqlite.apply_changes = {"inside": inside, "after": after}[sys.argv[1]]
 main(["-C", sys.argv[2], "sync"])
 """
 

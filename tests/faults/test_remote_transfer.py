@@ -22,6 +22,7 @@ from prontosync.remote.contract import Remembered, RemoteFull, RemoteRefused, Re
 from prontosync.remote.folder import FolderRemote
 from prontosync.remote.sftp import SftpRemote
 from tests.fixtures.hubs import MAIN, MOVER, REPOSITORY, Hub, an_object, moved
+from tests.fixtures.listener import Listener
 from tests.fixtures.sshd import Sshd
 
 FAILURE, DENIED = 4, 3
@@ -139,6 +140,23 @@ def test_a_fetch_goes_on_where_the_link_was_cut(meddled_hub: Hub, sshd: Sshd, tm
         fetched = list(remote.fetch([(u.name, u.size) for u in uploads], target))
     assert sorted(name for name, _ in fetched) == sorted(u.name for u in uploads)
     assert len(list(target.iterdir())) == len(uploads)
+
+
+@pytest.mark.parametrize("at", [["write", 30], ["close", 3], ["hardlink", 2]])
+def test_what_a_cut_link_makes_be_done_again_is_told_once(
+    meddled_hub: Hub, sshd: Sshd, tmp_path: Path, at: list[object]
+) -> None:
+    uploads = [an_object(tmp_path, 400_000) for _ in range(5)]
+    listener = Listener()
+    pushing = listener.task("push", 2_000_000, "bytes", 5)
+    with _cut_once(sshd, at), meddled_hub.sftp(tries=3) as remote, pushing as task:
+        remote.advance(MAIN, None, uploads[0].name.id, MOVER, uploads, task)
+    (tmp_path / "in").mkdir()
+    wanted = [(upload.name, upload.size) for upload in uploads]
+    fetching = listener.task("fetch", 2_000_000, "bytes", 5)
+    with _cut_once(sshd, ["read", 30]), meddled_hub.sftp(tries=3) as remote, fetching as task:
+        assert len(list(remote.fetch(wanted, tmp_path / "in", task))) == 5
+    assert all(told.reached and told.lowest >= 0 for told in listener.tasks)
 
 
 def test_a_server_that_reads_in_small_pieces(meddled_hub: Hub, sshd: Sshd, tmp_path: Path) -> None:

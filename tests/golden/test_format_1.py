@@ -32,7 +32,7 @@ from prontosync.model.schema import Column, DatabaseDdl, Ddl, ForeignKey, TableS
 from prontosync.tables import parquet
 from prontosync.tables.digest import run_digest, schema_digest, table_digest
 from prontosync.tables.layout import Segment, read_checkpoint
-from prontosync.tables.reader import patch_schema, read_patch
+from prontosync.tables.patch import patch_schema, read_patch
 from tests.fixtures.rows import same_values
 
 HERE = Path(__file__).parent / "format-1"

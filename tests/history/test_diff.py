@@ -48,7 +48,7 @@ def test_old_and_new_rows_are_what_except_says(keeper: Keeper, table: tuple[Tabl
     after = edited(schema, rows, seed)
     old, new = keeper.keep(schema, rows, limits=SMALL), keeper.keep(schema, after)
     before_rows, after_rows = _canonical(schema, rows), _canonical(schema, after)
-    for delta in [found.delta for found in _diff(keeper, old, new).tables()] or [None]:
+    for delta in [found.deltas.joined() for found in _diff(keeper, old, new).tables()] or [None]:
         gone = Counter() if delta is None else _sides(schema, delta, "o")
         come = Counter() if delta is None else _sides(schema, delta, "n")
         assert gone == before_rows - after_rows
@@ -80,7 +80,7 @@ def test_across_schemas_rows_meet_by_the_key_and_columns_by_their_names(keeper: 
         assert counts.inserted + counts.updated <= new.state.rows
         assert counts.deleted + counts.updated <= old.state.rows
         assert counts.inserted - counts.deleted == new.state.rows - old.state.rows
-        assert len(as_python(found.delta.table)) == counts.total
+        assert len(as_python(found.deltas.joined().table)) == counts.total
     assert bool(diff.schema_changes()) or old.schema.key == new.schema.key
 
 

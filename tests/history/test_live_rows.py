@@ -137,11 +137,12 @@ def test_an_apply_writes_what_is_decided_and_leaves_the_rest(keeper: Keeper, see
     new = _shown(keeper, after, schema)
     found = live_delta(_shown(keeper, states), disputes, pins, new, coming.in_columns(schema))
     rows = {(key,): row for key, row in live.items()}
-    for change, name in ((found.delta.of_kind("update"), "old"), (found.delta.of_kind("delete"), "old")):
+    delta = found.deltas.joined()
+    for change, name in ((delta.of_kind("update"), "old"), (delta.of_kind("delete"), "old")):
         for key, row in rows_by_key(SCHEMA, getattr(change, name)()).items():
             assert rows.pop(key) == row
     for kind in ("update", "insert"):
-        for key, row in rows_by_key(SCHEMA, found.delta.of_kind(kind).new()).items():
+        for key, row in rows_by_key(SCHEMA, delta.of_kind(kind).new()).items():
             assert key not in rows
             rows[key] = row
     expected = {(key,): applied(_plain(after.get(key)), live.get(key)) for key in KEYS}

@@ -24,7 +24,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "paramiko": ("remote/sftp",),
     "psycopg": ("sources/",),
     "pyarrow": ("tables/", "sources/", "history/", "engine/", "query/"),
-    "rich": ("cli/",),
+    "rich": ("cli/bars.py",),
     "sqlite3": ("sources/",),
     "tomlkit": ("disk/config",),
 }

@@ -24,7 +24,8 @@ from prontosync.tables import parquet
 from prontosync.tables.compare import Delta, changes_between
 from prontosync.tables.digest import TableDigester, run_digest, table_digest
 from prontosync.tables.layout import read_checkpoint
-from prontosync.tables.reader import StoredTable, read_patch
+from prontosync.tables.patch import read_patch
+from prontosync.tables.reader import StoredTable
 from prontosync.tables.states import store_changes, store_rows
 from tests.fixtures.rows import (
     DDL,
@@ -101,7 +102,7 @@ class TestDigest:
             middle = edited(schema, rows, seed + step)
             before = keeper.keep(schema, shuffled(middle, seed), before, ordered=False, seed=seed, limits=TINY)
         assert keeper.keep(schema, rows, before, limits=TINY).state.digest == keeper.keep(schema, rows).state.digest
-        changed = store_changes(keeper.engine, before, patch_between(schema, before.rows(), rows), limits=TINY)
+        changed = store_changes(before, patch_between(schema, before.rows(), rows), limits=TINY)
         assert keeper.at(changed).digest() == keeper.keep(schema, rows).state.digest
 
     @FEW
@@ -144,6 +145,41 @@ def TableDigesterOf(schema: TableSchema, rows: pa.Table) -> str:  # noqa: N802
     for batch in pieces(rows, 1, largest=1):
         digester.update(batch)
     return digester.digest()
+
+
+class TestChains:
+    """Laws 1, 2 and 4 along histories: full reads, changes laid over, gathered and folded, in any order."""
+
+    @FEW
+    @given(drawn=tables(), seed=seeds)
+    def test_every_state_of_a_chain(self, keeper: Keeper, drawn: tuple[TableSchema, pa.Table], seed: int) -> None:
+        schema, rows = drawn
+        rng = random.Random(seed)
+        chain = [(keeper.keep(schema, rows, limits=TINY), rows)]
+        for _ in range(10):
+            before, rows = chain[-1] if rng.random() < 0.8 else rng.choice(chain)
+            rows = edited(schema, rows, rng.randrange(1 << 30), share=rng.choice((0.02, 0.1, 0.5)))
+            chain.append((self._next(keeper, schema, before, rows, rng), rows))
+        for table, rows in chain:
+            assert oracle(schema, table.rows(), rows) == {}
+            assert table.digest() == TableDigesterOf(schema, rows)
+            assert table.state.rows == rows.num_rows
+        for _ in range(6):
+            (old, old_rows), (new, new_rows) = rng.choice(chain), rng.choice(chain)
+            assert kinds(changes_between(old, new)) == oracle(schema, old_rows, new_rows)
+
+    def _next(
+        self, keeper: Keeper, schema: TableSchema, before: StoredTable, rows: pa.Table, rng: random.Random
+    ) -> StoredTable:
+        found = list(oracle(schema, before.rows(), rows).values())
+        wanted = Changes(found.count("insert"), found.count("update"), found.count("delete"))
+        if rng.random() < 0.5:
+            after = keeper.keep(schema, rows, before, seed=rng.randrange(99), limits=TINY)
+        else:
+            patch = patch_between(schema, before.rows(), rows)
+            after = keeper.at(store_changes(before, patch, limits=TINY))
+        assert after.state.changes == wanted
+        return after
 
 
 class TestReading:
@@ -256,22 +292,21 @@ class TestChanges:
         target = edited(schema, rows, seed)
         old, new = keeper.keep(schema, rows, limits=TINY), keeper.keep(schema, target, limits=TINY)
         delta = changes_between(old, new)
-        state = store_changes(keeper.engine, old, as_patch(delta), limits=TINY)
+        state = store_changes(old, as_patch(delta), limits=TINY)
         assert keeper.at(state).digest() == new.state.digest
         assert state.rows == target.num_rows
         assert state.changes == delta.counts
 
     @FEW
     @given(drawn=tables(), seed=seeds)
-    def test_changes_laid_over_patches_fold_them_in(
-        self, keeper: Keeper, drawn: tuple[TableSchema, pa.Table], seed: int
-    ) -> None:
+    def test_changes_laid_over_patches(self, keeper: Keeper, drawn: tuple[TableSchema, pa.Table], seed: int) -> None:
         schema, rows = drawn
         parent = with_patches(keeper, keeper.keep(schema, rows, limits=TINY), [random_patch(schema, rows, seed)])
         patch = random_patch(schema, edited(schema, rows, seed + 1), seed + 1)
-        table = keeper.at(store_changes(keeper.engine, parent, patch, limits=TINY))
-        assert table.state.patches == ()
-        assert same_values(table.rows(), patched(schema, parent.rows(), [patch]))
+        table = keeper.at(store_changes(parent, patch, limits=TINY))
+        wanted = patched(schema, parent.rows(), [patch])
+        assert same_values(table.rows(), wanted)
+        assert table.state.rows == wanted.num_rows
 
     @FEW
     @given(drawn=tables(), seed=seeds)

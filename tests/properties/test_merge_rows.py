@@ -23,7 +23,7 @@ from prontosync.model.values import Row, canonical, restored
 from prontosync.tables.layout import LIMITS, Limits
 from prontosync.tables.reader import StoredTable
 from tests.fixtures.merge_model import merge_sets, narrowed, whole_rows
-from tests.fixtures.rows import TYPES, Keeper, as_table, random_value
+from tests.fixtures.rows import TYPES, Keeper, as_table, random_value, small_ranges
 
 NAMES = ("id", "Größe", "a", 'quo"te', "select", "stock")
 TINY = Limits(rows=2, bytes=2_000)
@@ -142,6 +142,11 @@ def test_a_merge_is_what_the_rules_say_whichever_side_is_called_ours(keeper: Kee
     assert a.digest() == b.digest() == _table(keeper, fresh).digest()
     assert a.state.rows == b.state.rows == len(a.rows())
     assert not one.preferred
+    with small_ranges(2, many=0):
+        ranged = _merge(keeper, base, ours, theirs, rules)
+    assert _state(keeper, ranged, case.schema) == expected
+    assert _table(keeper, ranged.tree).digest() == a.digest()
+    assert (ranged.counts, ranged.tree.conflicts) == (one.counts, one.tree.conflicts)
 
 
 @settings(max_examples=25)

@@ -11,12 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from prontosync.disk.objects import MemoryObjectStore
-from prontosync.engine.connection import Engine
 from prontosync.errors import Damaged
 from prontosync.model.schema import Column, TableSchema
 from prontosync.tables import parquet
 from prontosync.tables.layout import Segment, read_checkpoint, write_checkpoint
-from prontosync.tables.reader import newest_changes, patch_schema, read_patch
+from prontosync.tables.patch import newest_changes, patch_schema, read_patch
 
 SCHEMA = TableSchema((Column("id", "int64"), Column("v", "text")), ("id",))
 PLAIN = pa.schema([("id", pa.int64()), ("v", pa.string())])
@@ -161,5 +160,5 @@ def test_a_bomb_is_refused_in_little_memory(kind: str, tmp_path: object) -> None
 
 def test_a_patch_with_two_changes_of_one_row() -> None:
     twins = pa.table({"id": [1, 1], "v": ["x", "y"], "_ps_change": ["upsert", "upsert"]}, schema=patch_schema(SCHEMA))
-    with Engine() as engine, pytest.raises(Damaged, match="two changes"):
-        newest_changes(engine, SCHEMA, [twins])
+    with pytest.raises(Damaged, match="two changes"):
+        newest_changes(SCHEMA, [twins])

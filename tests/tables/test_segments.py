@@ -11,7 +11,8 @@ from prontosync.model.objects import Changes
 from prontosync.model.schema import Column, TableSchema
 from prontosync.tables import parquet
 from prontosync.tables.layout import LIMITS, Limits
-from prontosync.tables.reader import StoredTable, patch_schema
+from prontosync.tables.patch import patch_schema
+from prontosync.tables.reader import StoredTable
 from prontosync.tables.states import store_changes, store_rows
 from tests.fixtures.rows import DDL, Keeper, same_values
 
@@ -79,12 +80,25 @@ def test_what_compresses_beyond_reason_is_kept_as_it_is(kind: parquet.Kind) -> N
     assert parquet.decode(data, rows.schema).equals(rows)
 
 
-def test_a_changed_row_costs_one_segment(keeper: Keeper) -> None:
+def test_a_changed_row_costs_a_patch(keeper: Keeper) -> None:
     before = keep(keeper, numbers(list(range(1_000))))
     after = keep(keeper, numbers(list(range(1_000)), {555: -1}), before)
+    assert after.state.checkpoint == before.state.checkpoint
+    assert len(after.state.patches) == 1
+    assert after.patch is not None
+    assert after.patch.to_pylist() == [{"id": 555, "v": -1, "_ps_change": "upsert"}]
+    assert after.state.changes == Changes(0, 1, 0)
+
+
+def test_many_changed_rows_cost_their_segment(keeper: Keeper) -> None:
+    before = keep(keeper, numbers(list(range(1_000))))
+    changed = dict.fromkeys(range(510, 535), -1)
+    after = keep(keeper, numbers(list(range(1_000)), changed | {120: -1}), before)
     differing = [i for i, (a, b) in enumerate(zip(objects(before), objects(after), strict=True)) if a != b]
     assert differing == [5]
-    assert after.state.changes == Changes(0, 1, 0)
+    assert after.patch is not None
+    assert after.patch.column("id").to_pylist() == [120]
+    assert after.state.changes == Changes(0, 26, 0)
 
 
 def test_appended_rows_fill_the_last_segment(keeper: Keeper) -> None:
@@ -94,15 +108,15 @@ def test_appended_rows_fill_the_last_segment(keeper: Keeper) -> None:
     assert objects(after)[:2] == objects(before)[:2]
 
 
-def test_a_row_in_a_full_segment_splits_it_in_halves(keeper: Keeper) -> None:
+def test_rows_in_a_full_segment_split_it_in_halves(keeper: Keeper) -> None:
     before = keep(keeper, numbers([n * 2 for n in range(300)]))
-    after = keep(keeper, numbers(sorted([*(n * 2 for n in range(300)), 201])), before)
-    assert counts(after) == [100, 51, 50, 100]
+    after = keep(keeper, numbers(sorted([*(n * 2 for n in range(300)), *(201 + 2 * n for n in range(31))])), before)
+    assert counts(after) == [100, 66, 65, 100]
 
 
 def test_rows_before_the_first_go_to_the_first_segment(keeper: Keeper) -> None:
     before = keep(keeper, numbers(list(range(100, 350))))
-    after = keep(keeper, numbers(list(range(99, 350))), before)
+    after = keep(keeper, numbers(list(range(50, 350))), before)
     assert objects(after)[2:] == objects(before)[1:]
 
 
@@ -117,7 +131,7 @@ def test_what_little_is_left_of_a_segment_joins_the_next(keeper: Keeper, whole: 
             {"id": range(103, 200), "v": pa.nulls(97, pa.int64()), "_ps_change": ["delete"] * 97},
             schema=patch_schema(SCHEMA),
         )
-        after = keeper.at(store_changes(keeper.engine, before, gone, limits=SMALL))
+        after = keeper.at(store_changes(before, gone, limits=SMALL))
     assert counts(after) == [100, 52, 51, 100, 100]
     assert after.state.changes == Changes(0, 0, 97)
 
@@ -141,11 +155,11 @@ def test_a_whole_segment_may_go(keeper: Keeper) -> None:
 
 def test_going_back_finds_the_old_segments(keeper: Keeper) -> None:
     first = keep(keeper, numbers(list(range(1_000))))
-    second = keep(keeper, numbers(list(range(1_000)), {5: 99}), first)
-    before = len(list(keeper.store.names()))
+    second = keep(keeper, numbers(list(range(1_000)), dict.fromkeys(range(50), 99)), first)
+    assert len(set(objects(second)) - set(objects(first))) == 1
     third = keep(keeper, numbers(list(range(1_000))), second)
     assert objects(third) == objects(first)
-    assert len(list(keeper.store.names())) == before
+    assert third.state.patches == ()
 
 
 def test_rows_that_move_through_many_states_keep_sound_segments(keeper: Keeper) -> None:
