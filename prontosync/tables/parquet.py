@@ -134,7 +134,8 @@ def _fitted_settings(table: pa.Table) -> dict[str, Any]:
         elif _repeats(table.column(name) if pa.types.is_string(sample.type) else sample):
             dictionary.append(name)
         elif _packs(sample.type):
-            encodings[name] = "DELTA_BINARY_PACKED"
+            # Their bytes apart, the upper ones of all values together: zstd makes less of that than of packed deltas.
+            encodings[name] = "BYTE_STREAM_SPLIT"
     return {"use_dictionary": dictionary, "column_encoding": encodings or None}
 
 
