@@ -23,7 +23,7 @@ MARGIN = 4
 """Columns that stay free, also for a ^C that the terminal writes at the end of the last line."""
 LONGEST_WAIT = 100 * 3600
 """Seconds; what seems to last longer still is no estimate."""
-_NARROWEST_LABEL, _NARROWEST_BAR, _WIDEST_BAR = 16, 8, 30
+_NARROWEST_LABEL, _WHOLE_LABEL, _NARROWEST_BAR, _WIDEST_BAR = 16, 32, 8, 30
 _GAP = "  "
 _EVEN = {"rows", "bytes", "objects"}
 """Units of which one takes about as long as the next: how fast they go tells how long the rest will take."""
@@ -74,7 +74,8 @@ class Bars:
 
 def _line(task: Shown, width: int) -> Table:
     """As much of a task as fits: its label always, then how much is done, a bar, the time, and the rate."""
-    label, tail = Text(escape(task.label)), _tail(task, width)
+    label = Text(escape(task.label))
+    tail = _tail(task, width - _NARROWEST_BAR - min(label.cell_len, _WHOLE_LABEL))
     room = width - cell_len(tail) - len(_GAP)
     named = min(label.cell_len, max(room - _NARROWEST_BAR, _NARROWEST_LABEL), width)
     label.truncate(named, overflow="ellipsis")
@@ -97,7 +98,7 @@ def _tail(task: Shown, width: int) -> str:
     amount, time, rate = _amount(task), _time(task), _rate(task)
     for words in ((amount, rate, time), (amount, time), (amount,)):
         tail = "".join(f"{_GAP}{word}" for word in words if word)
-        if cell_len(tail) + len(_GAP) + _NARROWEST_BAR + _NARROWEST_LABEL <= width:
+        if cell_len(tail) + len(_GAP) <= width:
             return tail
     return ""
 

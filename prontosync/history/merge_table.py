@@ -6,6 +6,7 @@ import decimal
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -24,12 +25,12 @@ from prontosync.history.disputes import (
 )
 from prontosync.history.row_patch import row_patch
 from prontosync.history.sets import Cells, Rows, State, Sum, candidates, is_settled, merge_row, shown_row
-from prontosync.model.changes import CHANGE, DELETE, INSERT, UPSERT
+from prontosync.model.changes import CHANGE, DELETE, INSERT, UPDATE, UPSERT
 from prontosync.model.objects import Changes, TableState
 from prontosync.model.schema import MAX_PRECISION, TableSchema, decimal_parts
 from prontosync.model.values import Row, Value, orderable_row, restored, same
-from prontosync.tables.compare import Delta, delta_schema, deltas_between, gathered
-from prontosync.tables.keyset import in_order, split
+from prontosync.tables.compare import Delta, delta_schema, deltas_between, gathered, patched_keys
+from prontosync.tables.keyset import in_order, not_among, split
 from prontosync.tables.order import as_rows
 from prontosync.tables.patch import patch_schema
 from prontosync.tables.reader import StoredTable
@@ -153,7 +154,7 @@ class _Merge:
         """For each change of theirs outside ``special``: what comes of it, the three rows (o, x, n: base, ours, theirs)
         and the merged cells (r)."""
         names = self.schema.names
-        ours = self.ours.table.rows_at(delta.keys())
+        ours = self._our_rows(delta)
         columns = ", ".join(f"o{i}, n{i}, x{i}, {self._cell(i)} AS r{i}" for i in range(len(names)))
         mine = ", ".join(f"{quoted(name)} AS x{i}" for i, name in enumerate(names))
         keys = [names.index(name) for name in self.schema.key]
@@ -168,6 +169,24 @@ class _Merge:
             _ps_m=ours,
         )
         return _cast(result, _outcome_schema(self.schema))
+
+    def _our_rows(self, delta: Delta) -> pa.Table:
+        """Ours' rows of the keys of a delta, in any order. Where ours has the base's segments, a row that no patch of
+        the two tells of is the base's, which the delta has."""
+        keys = delta.keys()
+        if self._patched is None:
+            return self.ours.table.rows_at(keys)
+        mine, _ = split(keys, self._patched, self.schema.key)
+        same = not_among(keys, self._patched, self.schema.key)
+        kept = Delta(self.schema, delta.table.filter(same)).of_kind(UPDATE, DELETE).old()
+        return pa.concat_tables([kept, self.ours.table.rows_at(mine).select(self.schema.names)])
+
+    @cached_property
+    def _patched(self) -> pa.Table | None:
+        """Where base and ours have the same segments, the keys in which they may differ."""
+        if self.base is None or self.base.table.state.checkpoint != self.ours.table.state.checkpoint:
+            return None
+        return patched_keys(self.base.table, self.ours.table)
 
     def _outcome(self) -> str:
         indexes = range(len(self.schema.names))

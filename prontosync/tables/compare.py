@@ -1,4 +1,4 @@
-"""Row changes between two states of a table: a full outer join on the key, ``IS DISTINCT FROM`` on the rest."""
+"""Row changes between two states of a table, in key order, piece by piece."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pyarrow as pa
 from prontosync.engine.arrow import arrow_schema
 from prontosync.engine.connection import Engine, quoted
 from prontosync.model.changes import CHANGE, DELETE, INSERT, UPDATE
-from prontosync.model.ids import ObjectId
 from prontosync.model.objects import Changes
 from prontosync.model.schema import TableSchema
 from prontosync.tables.keyset import in_order, sort_order, split
@@ -116,7 +115,8 @@ class Deltas:
 
 
 def compare(engine: Engine, schema: TableSchema, old: pa.Table, new: pa.Table) -> Delta:
-    """The changes from ``old`` to ``new``, both in ``arrow_schema(schema)``."""
+    """The changes from ``old`` to ``new``, both few rows in any order, in ``arrow_schema(schema)``: a full outer join
+    on the key, ``IS DISTINCT FROM`` on the rest."""
     columns = schema.names
     differs = " OR ".join(f"o.{quoted(n)} IS DISTINCT FROM n.{quoted(n)}" for n in schema.values) or "false"
     sides = ", ".join(f"{side}.{quoted(name)} AS {side}{i}" for i, name in enumerate(columns) for side in "on")
@@ -167,19 +167,21 @@ def _candidates(old: StoredTable, new: StoredTable) -> Iterator[tuple[pa.Table, 
     Two states differ at most in the rows of their patches and of the segments that only one of them lists. Over one
     list of segments, patches that both begin with say the same on both sides.
     """
-    only_old: set[ObjectId] = set()
-    only_new: set[ObjectId] = set()
+    mine, theirs = ({segment.object for segment in side.segments} for side in (old, new))
+    keys = patched_keys(old, new)
+    left, right = rows_of(old, mine - theirs, keys), rows_of(new, theirs - mine, keys)
+    return side_by_side(new.schema, left, right, (old.arrow.empty_table(), new.arrow.empty_table()))
+
+
+def patched_keys(old: StoredTable, new: StoredTable) -> pa.Table:
+    """The keys for which the patches of two states may differ, in key order. Those are all keys in which the states may
+    differ where they have the same segments."""
     alike = 0
     if old.state.checkpoint == new.state.checkpoint:
         both = zip(old.state.patches, new.state.patches, strict=False)
         alike = len(list(takewhile(lambda pair: pair[0] == pair[1], both)))
-    else:
-        mine, theirs = {s.object for s in old.segments}, {s.object for s in new.segments}
-        only_old, only_new = mine - theirs, theirs - mine
     patches = [patch for patch in (old.patch_after(alike), new.patch_after(alike)) if patch is not None]
-    keys = _all_keys(old, patches)
-    left, right = rows_of(old, only_old, keys), rows_of(new, only_new, keys)
-    return side_by_side(new.schema, left, right, (old.arrow.empty_table(), new.arrow.empty_table()))
+    return _all_keys(old, patches)
 
 
 def gathered(deltas: Iterable[Delta]) -> Iterator[Delta]:
