@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
@@ -71,7 +71,7 @@ class LiveReader:
     ) -> None:
         self._session, self._store, self._head, self._capture = session, store, head, capture
         self._tree = session.commits.tree(head) if head else EMPTY
-        self._stopped = threading.Event()
+        self._stopped, self._turns, self._busy = threading.Event(), threading.Condition(), 0
 
     def read(self, live: SourceState) -> LiveTree:
         """One committed state over all tables. Raises SourceUnfit or BadRows, naming table and row; HoldsTill where a
@@ -108,22 +108,46 @@ class LiveReader:
         if len(left) == 1 or live.lanes == 1:
             found |= {name: self._whole(live, name) for name in left}
         elif left:
-            with ThreadPoolExecutor(live.lanes, thread_name_prefix="table") as pool:
-                reading = {name: pool.submit(self._whole, live, name) for name in left}
-                found |= self._gathered(reading)
+            found |= self._at_once(live, left)
         return {name: found[name] for name in live.tables}
 
-    def _gathered(self, reading: Mapping[str, Future[_ReadTable]]) -> dict[str, _ReadTable]:
-        """What the threads give; where one fails, or this one is stopped, all are."""
+    def _at_once(self, live: SourceState, names: Sequence[str]) -> dict[str, _ReadTable]:
+        """Tables on threads of their own. Where one fails, or this thread is interrupted, all are stopped, and no one
+        reads ``live`` any more."""
+        with ThreadPoolExecutor(live.lanes, thread_name_prefix="table") as pool:
+            try:
+                reading = {name: pool.submit(self._in_turn, live, name) for name in names}
+                wait(reading.values(), return_when=FIRST_EXCEPTION)
+                self._raise_first(reading.values())
+                return {name: future.result() for name, future in reading.items()}
+            except BaseException:
+                self._stopped.set()
+                # A pool does not wait for a thread in whose start it was interrupted.
+                with self._turns:
+                    self._turns.wait_for(lambda: self._busy == 0)
+                raise
+
+    def _raise_first(self, reading: Iterable[Future[_ReadTable]]) -> None:
+        """What went wrong, where anything did: not that others were stopped for it."""
+        failures = [future.exception() for future in reading if future.done()]
+        real = [failure for failure in failures if failure is not None and not isinstance(failure, _Stopped)]
+        if real:
+            raise real[0]
+
+    def _in_turn(self, live: SourceState, name: str) -> _ReadTable:
+        with self._turns:
+            if self._stopped.is_set():
+                raise _Stopped
+            self._busy += 1
         try:
-            for future in wait(reading.values(), return_when=FIRST_EXCEPTION).done:
-                future.result()
-            return {name: future.result() for name, future in reading.items()}
+            return self._whole(live, name)
         except BaseException:
             self._stopped.set()
-            for future in reading.values():
-                future.cancel()
             raise
+        finally:
+            with self._turns:
+                self._busy -= 1
+                self._turns.notify_all()
 
     def _whole(self, live: SourceState, name: str) -> _ReadTable:
         """A table with all its rows."""
