@@ -15,7 +15,7 @@ from prontosync.tables.order import key_at, position_after
 from prontosync.tables.patch import patch_schema
 from prontosync.tables.reader import StoredTable
 
-RANGE_ROWS, RANGE_BYTES = 1 << 16, 16 << 20
+RANGE_ROWS, RANGE_BYTES = 1 << 16, 4 << 20
 """About how much is in one range: as many rows, or as many bytes of values."""
 
 Tables = Generator[pa.Table, None, None]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -467,3 +467,52 @@ def test_ten_thousand_rows_keep_their_bounds(tmp_path: Path) -> None:
     assert counts == {"t": Changes(0, 10000, 1000)}
     assert till.ask("SELECT count(*), sum(n) FROM t") == [(29000, sum(range(10000)) + sum(range(10001, 29001)))]
     assert stored(till.path, "t", ["code"], "id")[0][1] == b"c1"
+
+
+COUNTED = (
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, m INTEGER)",
+    "INSERT INTO t VALUES (1, 1, 1), (2, 2, 2), (3, 3, 3), (4, 4, 4)",
+)
+
+
+class Meanwhile:
+    """Pieces of changes, between which the till does something, the first time they are gone through."""
+
+    def __init__(self, till: Till, sql: str, *pieces: RowChanges) -> None:
+        self._till, self._sql, self._pieces = till, sql, pieces
+
+    def __iter__(self) -> Iterator[RowChanges]:
+        yield self._pieces[0]
+        if self._sql:
+            self._till.ask(self._sql)
+            self._sql = ""
+        yield from self._pieces[1:]
+
+
+def test_changes_in_pieces(tmp_path: Path) -> None:
+    """Each with columns of its own that differ."""
+    till = Till(tmp_path, *COUNTED, "CREATE TABLE u (id INTEGER PRIMARY KEY)")
+    counts = till.apply(
+        till.change("t", update={1: {"n": 10}, 2: {"n": 2}}),
+        till.change("t", update={3: {"m": 30}}, delete=[4]),
+        till.change("t", insert=[{"id": 5, "n": 5}]),
+        till.change("u", insert=[{"id": 1}]),
+    )
+    assert counts == {"t": Changes(1, 3, 1), "u": Changes(1, 0, 0)}
+    assert till.ask("SELECT * FROM t") == [(1, 10, 1), (2, 2, 2), (3, 3, 30), (5, 5, None)]
+
+
+@pytest.mark.parametrize("journal", ["wal", "delete"])
+def test_the_till_goes_on_while_rows_are_staged(tmp_path: Path, journal: str) -> None:
+    till = Till(tmp_path, *COUNTED, journal=journal)
+    pieces = [till.change("t", update={1: {"n": 10}}), till.change("t", update={3: {"n": 30}})]
+    till.source.apply(Meanwhile(till, "UPDATE t SET n = 20 WHERE id = 2", *pieces), NOTE)
+    assert till.ask("SELECT n FROM t") == [(10,), (20,), (30,), (4,)]
+
+
+def test_a_row_of_a_later_piece_is_named(tmp_path: Path) -> None:
+    till = Till(tmp_path, *COUNTED)
+    pieces = [till.change("t", update={1: {"n": 10}, 2: {"n": 20}}), till.change("t", update={3: {"n": 30}})]
+    with pytest.raises(RowsMoved, match=r'table "t", row \(id=3\)'):
+        till.source.apply(Meanwhile(till, "UPDATE t SET m = 9 WHERE id = 3", *pieces), NOTE)
+    assert till.ask("SELECT n FROM t") == [(1,), (2,), (3,), (4,)]
