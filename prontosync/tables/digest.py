@@ -59,8 +59,20 @@ class TableDigester:
         self._blocks: list[Digest] = []
         self._held: list[pa.RecordBatch] = []
         self._rows = 0
+        self._known: Digest | None = None
+
+    def add_run(self, rows: pa.Table, digest: Digest) -> None:
+        """Rows whose run digest is known: where they are a whole block it is not computed again."""
+        alone = self._rows == 0
+        if alone and rows.num_rows == BLOCK_ROWS:
+            self._blocks.append(digest)
+            return
+        for batch in rows.to_batches():
+            self.update(batch)
+        self._known = digest if alone and 0 < self._rows == rows.num_rows else None
 
     def update(self, batch: pa.RecordBatch) -> None:
+        self._known = None
         while batch.num_rows:
             piece = batch.slice(0, BLOCK_ROWS - self._rows)
             batch = batch.slice(piece.num_rows)
@@ -77,8 +89,8 @@ class TableDigester:
 
     def _close(self) -> None:
         held = self._held[0] if len(self._held) == 1 else pa.Table.from_batches(self._held)
-        self._blocks.append(run_digest(held, self._schema))
-        self._held, self._rows = [], 0
+        self._blocks.append(self._known or run_digest(held, self._schema))
+        self._held, self._rows, self._known = [], 0, None
 
 
 def _column_digest(name: str, logical: str, values: pa.Array) -> str:

@@ -72,10 +72,13 @@ class StoredTable:
     @cached_property
     def patch(self) -> pa.Table | None:
         """All patches as one: for each key the newest change, in key order; None where there is no patch."""
-        return self.patch_after(0)
+        return self._newest(0)
 
     def patch_after(self, number: int) -> pa.Table | None:
         """The same of the patches that follow the first ``number``."""
+        return self._newest(number) if number else self.patch
+
+    def _newest(self, number: int) -> pa.Table | None:
         listed = self.state.patches[number:]
         if not listed:
             return None

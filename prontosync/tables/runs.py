@@ -16,7 +16,7 @@ from prontosync.engine.arrow import arrow_schema
 from prontosync.model.ids import Digest
 from prontosync.model.objects import Changes
 from prontosync.model.schema import TableSchema
-from prontosync.tables.digest import run_digest
+from prontosync.tables.digest import TableDigester, run_digest
 from prontosync.tables.keyset import split
 from prontosync.tables.layout import Limits, Segment
 from prontosync.tables.patch import matched, newest_changes, patch_schema, row_changes
@@ -119,10 +119,18 @@ class _Counter:
 
 class RunWriter:
     """Writes runs: an unchanged one keeps its segment, one with few changes too, and they become a patch; the others
-    are cut into new segments."""
+    are cut into new segments. ``digester`` is told of all rows, where a whole table goes by."""
 
-    def __init__(self, writer: SegmentWriter, schema: TableSchema, before: Before, limits: Limits) -> None:
+    def __init__(
+        self,
+        writer: SegmentWriter,
+        schema: TableSchema,
+        before: Before,
+        limits: Limits,
+        digester: TableDigester | None = None,
+    ) -> None:
         self._writer, self._schema, self._before, self._limits = writer, schema, before, limits
+        self._digester = digester
         self._carry = arrow_schema(schema).empty_table()
         self._counter: _Counter | None = None
         self._patches: list[pa.Table] = []
@@ -177,6 +185,8 @@ class RunWriter:
             self.changes += counts
         if not self.wants_rows and (changed is None or self._is_few(changed, index)):
             self.keep(index)
+            if self._digester is not None:
+                self._digester.add_run(piece.rows, digest)
             if changed is not None and changed.num_rows:
                 self._patches.append(changed)
                 self._patch_bytes += changed.nbytes
@@ -227,5 +237,9 @@ class RunWriter:
                 self._emit(min(size, self._limits.fitting(self._carry)))
 
     def _emit(self, count: int) -> None:
-        self._writer.add(self._carry.slice(0, count).combine_chunks())
+        rows = self._carry.slice(0, count).combine_chunks()
+        digest = run_digest(rows, self._schema)
+        if self._digester is not None:
+            self._digester.add_run(rows, digest)
+        self._writer.add(rows, digest)
         self._carry = self._carry.slice(count)

@@ -12,7 +12,6 @@ from prontosync.disk.objects import ObjectStore
 from prontosync.model.ids import Digest
 from prontosync.model.schema import TableSchema
 from prontosync.tables import parquet
-from prontosync.tables.digest import run_digest
 from prontosync.tables.layout import Segment
 from prontosync.tables.order import key_at
 
@@ -29,9 +28,8 @@ class SegmentWriter:
         self._pending: deque[Segment | Future[Segment]] = deque()
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="encode")
 
-    def add(self, rows: pa.Table, digest: Digest | None = None) -> None:
-        """Write rows, which are in key order and fit in one segment."""
-        digest = digest or run_digest(rows, self._schema)
+    def add(self, rows: pa.Table, digest: Digest) -> None:
+        """Write rows, which are in key order and fit in one segment; ``digest`` is their run digest."""
         known = self._known.get(digest)
         if known is not None and known.rows == rows.num_rows:
             self.keep(known)

@@ -50,18 +50,17 @@ def write_table(
     digester = TableDigester(schema)
     before = Before(parent, schema, digests)
     writer = SegmentWriter(store, schema, before.segments)
-    runs = RunWriter(writer, schema, before, limits)
+    runs = RunWriter(writer, schema, before, limits, digester)
     total = 0
 
-    def digested() -> Iterator[pa.RecordBatch]:
+    def counted() -> Iterator[pa.RecordBatch]:
         nonlocal total
         for batch in batches:
-            digester.update(batch)
             total += batch.num_rows
             yield batch
 
     try:
-        for piece in pieces(digested(), arrow_schema(schema), schema, before.segments, limits):
+        for piece in pieces(counted(), arrow_schema(schema), schema, before.segments, limits):
             runs.add(piece)
         runs.finish()
         patch = runs.patch()
