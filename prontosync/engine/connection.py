@@ -46,6 +46,8 @@ class Engine:
         self._settings = (readable, spill, memory, threads)
         self._names = itertools.count()
         self._lock = threading.RLock()
+        self.sorting = threading.Lock()
+        """Two streamed sorts at a time would starve each other: held by the one that is at it."""
 
     @property
     def _con(self) -> duckdb.DuckDBPyConnection:

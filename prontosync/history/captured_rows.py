@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from prontosync.model.changes import CHANGE, DELETE, UPSERT
 from prontosync.model.keys import key_to_text
 from prontosync.model.objects import Changes, TableState
+from prontosync.model.schema import differences
 from prontosync.sources.contract import BEFORE, PRESENT, ChangedRows
 from prontosync.tables.compare import deltas_between
 from prontosync.tables.keyset import in_order, split
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 FEW_SEGMENTS = 32
 """Noted rows that lie in so many segments at most are compared with what the head holds; of more, the notes tell what
 was inserted, updated and deleted, and a row that was written without being changed counts as updated."""
+MOST_BYTES = 64 << 20
 SHOWN_KEYS = 5
 
 
@@ -38,15 +40,23 @@ class Missed:
 
 @dataclass(frozen=True)
 class CapturedRows:
-    """The rows of ``table`` that were touched, in key order, in memory: the source gives no more than it promised."""
+    """The rows of ``table`` that were touched, in key order, in memory."""
 
     table: StoredTable
     rows: pa.Table
 
     @staticmethod
-    def of(table: StoredTable, changed: ChangedRows) -> CapturedRows:
+    def of(table: StoredTable, changed: ChangedRows) -> CapturedRows | None:
+        """None where they are too much for memory; a full read streams."""
         extra = [pa.field(PRESENT, pa.bool_()), pa.field(BEFORE, pa.bool_())]
-        rows = pa.Table.from_batches(list(changed.batches), schema=pa.schema([*table.arrow, *extra]))
+        batches: list[pa.RecordBatch] = []
+        size = 0
+        for batch in changed.batches:
+            batches.append(batch)
+            size += batch.nbytes
+            if size > MOST_BYTES:
+                return None
+        rows = pa.Table.from_batches(batches, schema=pa.schema([*table.arrow, *extra]))
         return CapturedRows(table, in_order(rows, table.schema.key))
 
     def state(self, disputed: DisputedRows | None, exact: bool) -> TableState | None:
@@ -68,6 +78,8 @@ class CapturedRows:
         """What differs between the table and a later state of it and is not among these rows."""
         table = self.table
         later = StoredTable(table.store, table.engine, table.name, after)
+        if differences(table.schema, later.schema):
+            return None
         count = 0
         keys: list[str] = []
         for delta in deltas_between(table, later):
@@ -96,3 +108,11 @@ class CapturedRows:
             shown = pa.Table.from_batches(disputed.rows(present.to_batches()), schema=table.arrow)
             present = in_order(shown, table.schema.key)
         return row_changes(table.schema, table.rows_at(keys), present)
+
+
+def next_state(
+    table: StoredTable, changed: ChangedRows, disputed: DisputedRows | None, exact: bool
+) -> TableState | None:
+    """``CapturedRows.state`` of the rows that a source gives; None where they do not tell it."""
+    rows = CapturedRows.of(table, changed)
+    return rows.state(disputed, exact) if rows is not None else None

@@ -31,7 +31,7 @@ from prontosync.model.schema import MAX_PRECISION, TableSchema, decimal_parts
 from prontosync.model.values import Row, Value, orderable_row, restored, same
 from prontosync.tables.compare import Delta, delta_schema, deltas_between, gathered, patched_keys
 from prontosync.tables.keyset import in_order, not_among, split
-from prontosync.tables.order import as_rows
+from prontosync.tables.order import as_rows, between
 from prontosync.tables.patch import patch_schema
 from prontosync.tables.reader import StoredTable
 from prontosync.tables.states import store_pieces
@@ -176,8 +176,9 @@ class _Merge:
         keys = delta.keys()
         if self._patched is None:
             return self.ours.table.rows_at(keys)
-        mine, _ = split(keys, self._patched, self.schema.key)
-        same = not_among(keys, self._patched, self.schema.key)
+        patched = between(self._patched, keys, self.schema)
+        mine, _ = split(keys, patched, self.schema.key)
+        same = not_among(keys, patched, self.schema.key)
         kept = Delta(self.schema, delta.table.filter(same)).of_kind(UPDATE, DELETE).old()
         return pa.concat_tables([kept, self.ours.table.rows_at(mine).select(self.schema.names)])
 
@@ -340,7 +341,7 @@ class _Special:
 
     def upto(self, keys: pa.Table) -> set[Key]:
         """Those that are due with changes of these keys."""
-        found, _ = split(self._touched, keys, self._schema.key)
+        found, _ = split(between(self._touched, keys, self._schema), keys, self._schema.key)
         end = _order(keys_of(self._schema, keys.slice(keys.num_rows - 1))[0])
         due = set(keys_of(self._schema, found))
         while self._always and _order(self._always[0]) <= end:

@@ -100,7 +100,11 @@ class SftpFiles:
     def make_folders(self, paths: Sequence[str]) -> None:
         """With their parents, where they are missing. Whether it worked shows when they are used."""
         wanted = dict.fromkeys(parent for path in paths for parent in _with_parents(path))
-        self.pipeline.run(Request(protocol.CMD_MKDIR, (self.at(path), NOTHING)) for path in wanted)
+        self.pipeline.run(map(self.mkdir, wanted))
+
+    def mkdir(self, path: str) -> Request:
+        """Make a folder; one that is there is refused, which does no harm."""
+        return Request(protocol.CMD_MKDIR, (self.at(path), NOTHING))
 
     def entries(self, path: str) -> Iterator[tuple[bytes, Attributes]]:
         """What a folder holds, without "." and ".."; nothing where there is no such folder."""

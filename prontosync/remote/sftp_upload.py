@@ -77,6 +77,9 @@ class SftpUpload:
         requests += [self.files.lstat(file.path, file) for file in files if not file.contested]
         requests += [self.files.statvfs()] if STATVFS in self.pipeline.extensions else []
         requests += [self._open_request(file) for file in first]
+        # Unasked: to learn at the linking that a folder is missing costs two round trips more.
+        folders = sorted({file.path.rpartition("/")[0] for file in first if not file.contested})
+        requests += map(self.files.mkdir, folders)
         replies = self.pipeline.run(requests)
         self._take_handles((r.what, reply) for r, reply in replies if r.kind == protocol.CMD_OPEN)
         there = [self.files.found(r.what, reply) is not None for r, reply in replies[: len(also)]]

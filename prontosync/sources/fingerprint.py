@@ -23,6 +23,7 @@ def fingerprint(path: Path, now_ns: int) -> str | None:
     ``now_ns`` is the time in ns since 1970. No SQLite library may hold the file in this process (``sources.door``).
     """
     parts: list[bytes] = []
+    path = Path(os.path.realpath(path))  # a log or journal lies beside the file itself, not beside a link to it
     try:
         if _is_hot(path.with_name(path.name + "-journal")):
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -144,7 +145,8 @@ class SqliteSource:
         busy_seconds: float = BUSY_SECONDS,
         progress: Progress = SILENT,
     ) -> None:
-        self.path = path
+        # SQLite keeps a log or journal beside the file itself, not beside a link to it.
+        self.path = Path(os.path.realpath(path))
         self.url = f"sqlite:///{path}"
         self._temp, self._busy, self._progress = temp, busy_seconds, progress
         self._selection = selection or Selection()
@@ -226,7 +228,7 @@ class SqliteSource:
                 wal = connection.value("PRAGMA journal_mode") == "wal"
                 if not wal and not brief:
                     return None
-                second = attempt.enter_context(self._opened()) if wal and not brief else None
+                second = attempt.enter_context(self._opened()) if wal else None
                 began = time.monotonic()
                 second = self._begin(connection, second)
                 state = self._state(connection, 0.0, holds_till=not wal, second=second)

@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _LARGEST = 1 << 62
+_NARROW = 1 << 31
+"""Integers that lie so near to each other are numbers enough as they are."""
 _MANY_TIMES = 4
 
 
@@ -83,9 +85,7 @@ def _codes(columns: Sequence[pa.ChunkedArray]) -> npt.NDArray[np.int64]:
     total: npt.NDArray[np.int64] | None = None
     size = 1
     for column in columns:
-        encoded = _plain(column).combine_chunks().dictionary_encode()
-        codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        count = len(encoded.dictionary) + 1
+        codes, count = _column_codes(column)
         if size * count > _LARGEST and total is not None:
             _, total = np.unique(total, return_inverse=True)
             size = int(total.max()) + 1
@@ -93,6 +93,18 @@ def _codes(columns: Sequence[pa.ChunkedArray]) -> npt.NDArray[np.int64]:
         size *= count
     assert total is not None
     return total
+
+
+def _column_codes(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], int]:
+    """The same for one column, and one more than the highest."""
+    if pa.types.is_integer(column.type) and not column.null_count:
+        values = column.to_numpy()
+        low, high = int(values.min()), int(values.max())
+        if high - low < _NARROW:
+            return (values - low).astype(np.int64), high - low + 1
+    encoded = _plain(column).combine_chunks().dictionary_encode()
+    codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    return codes, len(encoded.dictionary) + 1
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -103,7 +103,11 @@ def in_key_order(
     reader = pa.RecordBatchReader.from_batches(arrow, chain(held, iterator))
     columns = ", ".join(quoted(name) for name in schema.names)
     query = f"SELECT {columns} FROM _ps_in ORDER BY {order_by(schema)}"
-    with source.raising_its_own(), closing(engine.streaming.reader(query, BATCH_ROWS, _ps_in=reader)) as sorted_batches:
+    with (
+        engine.sorting,
+        source.raising_its_own(),
+        closing(engine.streaming.reader(query, BATCH_ROWS, _ps_in=reader)) as sorted_batches,
+    ):
         for batch in sorted_batches:
             yield as_rows(batch, arrow)
 

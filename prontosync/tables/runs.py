@@ -185,6 +185,7 @@ class RunWriter:
             self.changes += counts
         if not self.wants_rows and (changed is None or self._is_few(changed, index)):
             self.keep(index)
+            self._patch_bytes += self._before.patch(index).nbytes
             if self._digester is not None:
                 self._digester.add_run(piece.rows, digest)
             if changed is not None and changed.num_rows:
@@ -206,7 +207,7 @@ class RunWriter:
 
     def _is_few(self, changed: pa.Table, index: int) -> bool:
         """Whether a run's changes are better kept as a patch than its segment written anew."""
-        if self._patch_bytes + changed.nbytes > MAX_PATCH_BYTES:
+        if self._patch_bytes + self._before.patch(index).nbytes + changed.nbytes > MAX_PATCH_BYTES:
             return False
         segments = self._before.segments
         patched = changed.num_rows + self._before.patch(index).num_rows

@@ -119,10 +119,12 @@ def store_pieces(
 
 def _following(parent: StoredTable, layers: Layers, counts: Changes, ddl: Ddl | None = None) -> TableState:
     before = parent.state
+    # The counts are the caller's word; where only segments are left, they can be counted.
+    rows = layers.rows if layers.rows is not None else before.rows + counts.inserted - counts.deleted
     return TableState(
         schema=before.schema,
         ddl=_add(parent.store, ddl) if ddl else before.ddl,
-        rows=before.rows + counts.inserted - counts.deleted,
+        rows=rows,
         digest=None if counts else before.digest,
         checkpoint=layers.checkpoint,
         patches=layers.patches,

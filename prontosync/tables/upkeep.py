@@ -32,6 +32,8 @@ class Layers:
 
     checkpoint: ObjectId
     patches: tuple[ObjectId, ...]
+    rows: int | None = None
+    """How many there are, where no patch has a say in that."""
 
 
 def laid(parent: StoredTable, pieces: Iterable[pa.Table], limits: Limits = LIMITS) -> Layers:
@@ -77,7 +79,7 @@ def layers_of(store: ObjectStore, schema: TableSchema, segments: list[Segment], 
     """A new list of segments, and one patch over it where that has rows."""
     checkpoint = write_checkpoint(store, schema, segments)
     if not patch.num_rows:
-        return Layers(checkpoint, ())
+        return Layers(checkpoint, (), sum(segment.rows for segment in segments))
     return Layers(checkpoint, (store.add(parquet.encode(patch, "patch"), "parquet").id,))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from prontosync.disk.notes import CaptureNote, MarkNote
 from prontosync.model.ids import ObjectId
-from prontosync.sources.contract import ChangedRows, Mark, SourceState, SourceTable, TableTracking
+from prontosync.sources.contract import MOST_CHANGED, ChangedRows, Mark, SourceState, SourceTable, TableTracking
 from prontosync.workflow.session import Session
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from prontosync.workflow.live import LiveTree
 
 T = TypeVar("T")
+WHILE_HELD = 2_000
+"""So many keys a table are looked up at most where the till has to wait for it."""
 PRUNE_FROM = 1_000
 """Notes that were read are removed when there are so many of them: that is a write to the live database."""
 
@@ -44,9 +46,19 @@ class Capture:
         """Whether it is worth while to open the live database for a short look only."""
         return self._note is not None and not self._full and not self._overdue()
 
+    @property
+    def due(self) -> bool:
+        """Whether the notes have been relied on for so long that every row is to be read again."""
+        return self._note is not None and self._overdue()
+
+    def vouches(self, live: SourceState, table: str) -> bool:
+        """Whether it may be known of a table what changed."""
+        mark = self._mark(live, table)
+        return mark is not None and mark.token == live.tracking[table].token
+
     def rows(self, live: SourceState, table: StoredTable, disputed: DisputedRows | None) -> TableState | None:
         """The table as it is now, from the rows that were noted; None where it must be read in full."""
-        from prontosync.history.captured_rows import CapturedRows
+        from prontosync.history.captured_rows import CapturedRows, next_state
 
         mark = self._mark(live, table.name)
         if mark is None:
@@ -63,7 +75,7 @@ class Capture:
             live,
             table,
             mark,
-            lambda changed: CapturedRows.of(table, changed).state(disputed, exact),
+            lambda changed: next_state(table, changed, disputed, exact),
             disputed,
         )
 
@@ -145,6 +157,7 @@ def _changed(
         rows=mark.rows,
         highest=mark.highest,
         extra_keys=also.keys if also else None,
+        limit=WHILE_HELD if live.holds_till else MOST_CHANGED,
     )
 
 
@@ -158,8 +171,8 @@ def moved(session: Session, before: ObjectId, after: ObjectId) -> None:
 
 def prune(session: Session) -> None:
     """Remove notes that were read, where there are many."""
-    note = session.repo.captured.read()
-    if note is None or session.source is None:
+    note, config = session.repo.captured.read(), session.repo.config.source
+    if note is None or session.source is None or config is None or not config.apply:
         return
     due = {name: Mark(mark.sequence, mark.random) for name, mark in note.marks.items() if mark.waiting >= PRUNE_FROM}
     if due:

@@ -100,6 +100,9 @@ class LiveReader:
     def _tables(self, live: SourceState) -> dict[str, _ReadTable]:
         """Every table, in name order: first those of which it is known what changed, then the others, the largest
         first, as many at once as ``live`` has lanes."""
+        capture = self._capture
+        if live.holds_till and not all(capture and capture.vouches(live, name) for name in live.tables):
+            raise HoldsTill
         captured = {name: self._captured(live, name) for name in live.tables}
         found = {name: table for name, table in captured.items() if table is not None}
         left = sorted(captured.keys() - found.keys(), key=lambda name: (-live.size_hint(name), name))
@@ -117,8 +120,10 @@ class LiveReader:
         with ThreadPoolExecutor(live.lanes, thread_name_prefix="table") as pool:
             try:
                 reading = {name: pool.submit(self._in_turn, live, name) for name in names}
-                wait(reading.values(), return_when=FIRST_EXCEPTION)
-                self._raise_first(reading.values())
+                if any(one.exception() for one in wait(reading.values(), return_when=FIRST_EXCEPTION).done):
+                    self._stopped.set()
+                    wait(reading.values())
+                    self._raise_first(reading.values())
                 return {name: future.result() for name, future in reading.items()}
             except BaseException:
                 self._stopped.set()
@@ -187,7 +192,8 @@ class LiveReader:
         state = stored.state
         if parent is not None and _alike(parent.state, state):
             state = parent.state
-        if stored.runs is not None and state.patches and tuple(stored.runs) != digests:
+        recorded = self._store is self._session.repo.objects
+        if recorded and stored.runs is not None and state.patches and tuple(stored.runs) != digests:
             notes.write(name, state, tuple(stored.runs))
         return self._read(state, schema, disputed)
 

@@ -68,7 +68,8 @@ def take_snapshot(
     """
     session.guard_space()
     look = seen.look(session)
-    if not full and (known := seen.unchanged(session, look)) is not None:
+    known = None if full or Capture(session, session.head()).due else seen.unchanged(session, look)
+    if known is not None:
         return Snapshot(None, known.commit, left_out=seen.left_out_of(known))
     options = _Options(message, author, tuple(allow_deletes), accept_copy, full)
     try:

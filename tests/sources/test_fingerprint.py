@@ -135,3 +135,13 @@ def test_a_copy_put_back_with_its_old_times_shows(tmp_path: Path) -> None:
 
 def test_nothing_there(tmp_path: Path) -> None:
     assert seen(tmp_path / "pos.db") is None
+
+
+def test_a_link_to_the_database_is_followed(till: Till, tmp_path: Path) -> None:
+    path, link = tmp_path / "pos.db", tmp_path / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    before = seen(link)
+    assert before == seen(path)
+    till.execute("UPDATE t SET v = 'b'")
+    assert seen(link) not in (before, None)
