@@ -28,7 +28,7 @@ FOLD_SHARE = 4
 WORTH_SHARE = 160
 """... and when such rows are, in all, at least so small a part of the table, about 100 rows a segment: a new list of
 segments costs about 75 bytes for each of them."""
-MAX_PATCH_BYTES = 64 << 20
+MAX_PATCH_BYTES = 48 << 20
 """Values, in memory, of the rows that a table may have in patches after a fold."""
 
 
