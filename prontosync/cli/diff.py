@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from prontosync.history.diff import SchemaChange, TableDiff
     from prontosync.workflow.diff import Diff, RowChange
 
-_SIGNS = {"insert": ("+", "green"), "delete": ("-", "red"), "update": ("~", "yellow")}
+_SIGNS: dict[str, tuple[str, out.Style]] = {"insert": ("+", "green"), "delete": ("-", "red"), "update": ("~", "yellow")}
 
 
 class FormUnfit(UsageError):
@@ -118,10 +118,7 @@ class View:
         from prontosync.workflow.diff import row_changes
 
         teller = RowTeller(table.deltas.schema)
-        marks = {
-            kind: out.paint(self._context, sign, style)  # type: ignore[arg-type]
-            for kind, (sign, style) in _SIGNS.items()
-        }
+        marks = {kind: out.paint(self._context, sign, style) for kind, (sign, style) in _SIGNS.items()}
         for change in row_changes(table.deltas):
             yield f"{marks[change.kind]} {_row_text(teller, change)}\n"
 

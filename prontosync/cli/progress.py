@@ -105,7 +105,9 @@ class TerminalProgress:
                 with self._screen:
                     self._draw(Bars)
                 self._pause()
-        except Exception:  # noqa: BLE001  # a terminal that is gone, or a bug in what draws, stops no work
+        except (OSError, ValueError):  # the terminal is gone, or closed
+            pass
+        finally:
             self._ended = True
 
     def _pause(self) -> None:

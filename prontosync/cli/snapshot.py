@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,7 @@ from prontosync.cli.world import changing
 from prontosync.errors import UsageError
 
 if TYPE_CHECKING:
+    from prontosync.model.objects import TableState
     from prontosync.workflow.session import Session
     from prontosync.workflow.snapshot import Snapshot
 
@@ -63,25 +65,27 @@ def snapshot(
 
     with changing(context) as session:
         taken = take_snapshot(session, message or "", author, allow_deletes, accept_copy, full)
-        result = snapshot_json(session, taken)
-    if context.json:
+        states = session.commits.tree(taken.commit).tables if taken.commit else {}
+        result = snapshot_json(session, taken, states) if context.json else None
+    if result is not None:
         output.emit_json(result)
     else:
-        _tell(context, taken, result)
+        _tell(context, taken, states)
     return None
 
 
-def snapshot_json(session: Session, taken: Snapshot) -> dict[str, Any]:
-    """The contract's object: changed tables, with rows and digest, null where not all rows were at hand."""
+def snapshot_json(session: Session, taken: Snapshot, states: Mapping[str, TableState]) -> dict[str, Any]:
+    """The contract's object: changed tables, with rows and digest; a digest that the state lacks is computed."""
+    from prontosync.tables.reader import StoredTable
+
     missed = {name: {"rows": found.rows, "keys": list(found.keys)} for name, found in taken.missed.items()}
     extra: dict[str, Any] = {"missed": missed} if missed else {}
     if taken.commit is None:
         return {"commit": None, "tables": {}, **extra}
     tables: dict[str, Any] = {}
-    states = session.commits.tree(taken.commit).tables
     for name, changes in sorted(taken.changes.items()):
-        state = states[name]
-        tables[name] = {**change_json(changes), "rows": state.rows, "digest": state.digest}
+        digest = StoredTable(session.repo.objects, session.engine, name, states[name]).digest()
+        tables[name] = {**change_json(changes), "rows": states[name].rows, "digest": digest}
     return {"commit": taken.commit, "tables": tables, **({"dropped": list(taken.gone)} if taken.gone else {}), **extra}
 
 
@@ -97,13 +101,13 @@ def _recover(context: Context, message: str | None, author: str | None, allow_de
     return int(outcome.conflicts > 0)
 
 
-def _tell(context: Context, taken: Snapshot, result: dict[str, Any]) -> None:
+def _tell(context: Context, taken: Snapshot, states: Mapping[str, TableState]) -> None:
     if taken.commit is None:
         output.note(context, "nothing changed")
     elif not context.quiet:
         rows = [
-            (name, counts["inserted"], counts["updated"], counts["deleted"], counts["rows"])
-            for name, counts in result["tables"].items()
+            (name, counts.inserted, counts.updated, counts.deleted, states[name].rows)
+            for name, counts in sorted(taken.changes.items())
         ]
         listed = grid(("table", "inserted", "updated", "deleted", "rows"), rows) if rows else ""
         output.emit_text(f"snapshot {taken.commit[:DIGITS]}\n{listed}")
@@ -127,5 +131,5 @@ def tell_captured(context: Context, taken: Snapshot) -> None:
 def tell_held(context: Context, seconds: float) -> None:
     """How long the till could not write, where that is worth a word."""
     if seconds > LONG_HOLD:
-        output.note(context, f"the till could not write for {seconds:.2f} s, while its database was copied")
+        output.note(context, f"the till could not write for {seconds:.2f} s, while its database was read")
         output.hint(context, 'in WAL mode it is never held: sqlite3 DATABASE "PRAGMA journal_mode = wal"')

@@ -61,7 +61,7 @@ def sort_order(rows: pa.Table, key: Sequence[str]) -> pa.Array:
 
 
 def in_order(rows: pa.Table, key: Sequence[str]) -> pa.Table:
-    """pa.Table in memory in key order; those with equal keys keep theirs."""
+    """Rows in memory in key order; those with equal keys keep theirs."""
     return rows.take(sort_order(rows, key))
 
 

@@ -64,7 +64,6 @@ class Before:
         self.segments = parent.segments if parent else []
         patch = parent.patch if parent else None
         self._patches = parent.in_ranges(patch) if parent and patch is not None and self.segments else []
-        self._patch = patch
         self._digests = digests if digests and len(digests) == len(self.segments) else None
 
     def rows(self, index: int | None) -> pa.Table | None:

@@ -40,28 +40,13 @@ def store_rows(
     ordered: bool,
     parent: StoredTable | None = None,
     limits: Limits = LIMITS,
-) -> TableState:
+    digests: Sequence[Digest] | None = None,
+) -> Stored:
     """Keep a whole table, in bounded memory; what ``parent`` holds alike is reused, and where few rows differ they
-    become a patch over it.
+    become a patch over it. ``digests`` are the ``Stored.runs`` of ``parent``: what has them need not be read again.
 
     Raises BadRows (``tables.order``) at a NULL or duplicate key.
     """
-    return store_runs(store, engine, name, schema, ddl, batches, ordered, parent, limits).state
-
-
-def store_runs(
-    store: ObjectStore,
-    engine: Engine,
-    name: str,
-    schema: TableSchema,
-    ddl: Ddl,
-    batches: Iterable[pa.RecordBatch],
-    ordered: bool,
-    parent: StoredTable | None = None,
-    limits: Limits = LIMITS,
-    digests: Sequence[Digest] | None = None,
-) -> Stored:
-    """The same. ``digests`` are the ``Stored.runs`` of ``parent``: what has them need not be read again."""
     comparable = _comparable(parent, schema) if parent is not None else None
     with closing(in_key_order(engine, batches, schema, ordered)) as sorted_batches:
         rows = checked(sorted_batches, name, schema)

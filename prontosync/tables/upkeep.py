@@ -86,7 +86,8 @@ def layers_of(store: ObjectStore, schema: TableSchema, segments: list[Segment], 
 def _gathered(parent: StoredTable, listed: list[ObjectId], changes: pa.Table) -> tuple[pa.Table, bytes]:
     """The new patch and its bytes. Those of the newest patches that go into it are taken off ``listed``."""
     data = parquet.encode(changes, "patch")
-    fixed = len(parquet.encode(changes.slice(0, 1), "patch"))
+    blank = pa.table([pa.nulls(1, field.type) for field in changes.schema], schema=changes.schema)
+    fixed = len(parquet.encode(blank, "patch"))
     weight = len(data) - fixed
     taken: list[ObjectId] = []
     while listed:

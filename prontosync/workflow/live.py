@@ -178,7 +178,7 @@ class LiveReader:
             return self._keep(name, parent, scan, task)
 
     def _keep(self, name: str, parent: StoredTable | None, scan: Scan, task: Task) -> _ReadTable:
-        from prontosync.tables.states import store_runs
+        from prontosync.tables.states import store_rows
 
         schema, ddl = scan.table.schema, scan.table.ddl
         engine = self._session.engine
@@ -188,7 +188,7 @@ class LiveReader:
         batches = disputed.rows(rows) if disputed else rows
         notes = self._session.repo.runs
         digests = notes.read(name, parent.state) if parent else None
-        stored = store_runs(self._store, engine, name, schema, ddl, batches, ordered, parent, digests=digests)
+        stored = store_rows(self._store, engine, name, schema, ddl, batches, ordered, parent, digests=digests)
         state = stored.state
         if parent is not None and _alike(parent.state, state):
             state = parent.state

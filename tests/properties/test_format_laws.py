@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from prontosync.disk.objects import FolderObjectStore, MemoryObjectStore
 from prontosync.engine.connection import Engine
 from prontosync.errors import Damaged, RepositoryError, Unfit
+from prontosync.history.disputes import UNKNOWN, Disputes
+from prontosync.history.merge_table import TableSide, merge_table
 from prontosync.model.changes import CHANGE, DELETE, UPSERT
 from prontosync.model.ids import ObjectName, object_id
 from prontosync.model.objects import Changes, TableState
@@ -160,6 +162,9 @@ class TestChains:
             before, rows = chain[-1] if rng.random() < 0.8 else rng.choice(chain)
             rows = edited(schema, rows, rng.randrange(1 << 30), share=rng.choice((0.02, 0.1, 0.5)))
             chain.append((self._next(keeper, schema, before, rows, rng), rows))
+        for _ in range(3):
+            merged = self._merged(chain, rng)
+            chain += [(merged, merged.rows())] if merged else []
         for table, rows in chain:
             assert oracle(schema, table.rows(), rows) == {}
             assert table.digest() == TableDigesterOf(schema, rows)
@@ -167,6 +172,12 @@ class TestChains:
         for _ in range(6):
             (old, old_rows), (new, new_rows) = rng.choice(chain), rng.choice(chain)
             assert kinds(changes_between(old, new)) == oracle(schema, old_rows, new_rows)
+
+    def _merged(self, chain: list[tuple[StoredTable, pa.Table]], rng: random.Random) -> StoredTable | None:
+        """A merge of any two states over any third."""
+        base, ours, theirs = (TableSide(rng.choice(chain)[0], Disputes(chain[0][0].schema), UNKNOWN) for _ in range(3))
+        found = merge_table(ORACLE, base, ours, theirs, frozenset(), "theirs")
+        return StoredTable(base.table.store, base.table.engine, "t", found.state) if found else None
 
     def _next(
         self, keeper: Keeper, schema: TableSchema, before: StoredTable, rows: pa.Table, rng: random.Random
@@ -437,7 +448,7 @@ def test_a_block_is_a_block_wherever_batches_end(keeper: Keeper) -> None:
     blocks = [run_digest(rows.slice(start, 16_384), schema) for start in range(0, count, 16_384)]
     wanted = table_digest(schema, blocks)
     for size in (1_000, 16_384, 20_000, count):
-        state = store_rows(keeper.store, keeper.engine, "t", schema, DDL, rows.to_batches(size), ordered=True)
+        state = store_rows(keeper.store, keeper.engine, "t", schema, DDL, rows.to_batches(size), ordered=True).state
         assert state.digest == wanted
 
 

@@ -54,7 +54,7 @@ def seen(found: Any) -> list[tuple[Any, ...]]:
 def table_of(folder: Path, schema: TableSchema, rows: Any, patches: list[Any]) -> StoredTable:
     store, engine = FolderObjectStore(folder), Engine([folder / "objects"])
     with store.batch():
-        plain = store_rows(store, engine, "t", schema, DDL, pieces(rows, 0), True, None, TINY)
+        plain = store_rows(store, engine, "t", schema, DDL, pieces(rows, 0), True, None, TINY).state
         extra = tuple(store.add(parquet.encode(patch, "patch"), "parquet").id for patch in patches)
     count = patched(schema, rows, patches).num_rows
     state = TableState(plain.schema, plain.ddl, count, None, plain.checkpoint, extra, Changes(0, 0, 0))

@@ -49,7 +49,7 @@ began = time.monotonic()
 store = FolderObjectStore(top)
 (top / "tmp").mkdir(parents=True)
 with Engine(spill=top / "tmp", memory=STREAMING_MEMORY) as engine, store.batch():
-    state = store_rows(store, engine, "sales", schema, Ddl("sqlite", ()), batches(), ordered)
+    state = store_rows(store, engine, "sales", schema, Ddl("sqlite", ()), batches(), ordered).state
 assert state.rows == count
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(int(peak.split()[1]) // 1024, round(time.monotonic() - began, 1), state.digest)

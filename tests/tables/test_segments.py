@@ -34,7 +34,7 @@ def numbers(ids: list[int], values: dict[int, int] | None = None) -> pa.Table:
 
 def keep(keeper: Keeper, rows: pa.Table, parent: StoredTable | None = None, limits: Limits = SMALL) -> StoredTable:
     schema = SCHEMA if rows.schema.field("v").type == pa.int64() else BLOBS
-    state = store_rows(keeper.store, keeper.engine, "t", schema, DDL, rows.to_batches(), True, parent, limits)
+    state = store_rows(keeper.store, keeper.engine, "t", schema, DDL, rows.to_batches(), True, parent, limits).state
     table = keeper.at(state)
     assert same_values(table.rows(), rows)
     return table

@@ -58,7 +58,7 @@ def make(world):
         head = None
         for branch, product, price in ((BASE, 0, 0), (PRICED, 0, 1), (MOVED, 1, 0)):
             state = store_rows(session.repo.objects, session.engine, "sales", table.schema, table.ddl,
-                               rows(table.schema, product, price), True)
+                               rows(table.schema, product, price), True).state
             parents = (Parent(head, BASE),) if head else ()
             commit = session.commits.add(Tree({"sales": state}), parents, session.stamp(), "")
             head = head or commit
