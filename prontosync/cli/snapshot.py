@@ -126,6 +126,8 @@ def tell_captured(context: Context, taken: Snapshot) -> None:
         output.note(context, f'capture missed {rows} of table "{name}": {keys}')
     for name, reason in sorted(taken.in_full.items()):
         output.note(context, f'table "{name}" was read in full: {reason}')
+    if taken.in_full:
+        output.hint(context, "prontosync track status")
 
 
 def tell_held(context: Context, seconds: float) -> None:

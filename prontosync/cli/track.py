@@ -91,7 +91,7 @@ def _tell(context: Context, found: tuple[TrackStatus, ...]) -> None:
         return
     if found:
         rows = [(one.table, _state(one), one.notes if one.asked else "", one.reason or "") for one in found]
-        output.emit_text(grid(("table", "capture", "notes", ""), rows))
+        output.emit_text(grid(("table", "capture", "notes", ""), rows, cell=None))
     if not any(one.asked for one in found):
         output.hint(context, "prontosync track enable")
     elif any(one.asked and one.reason for one in found):

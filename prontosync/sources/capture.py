@@ -83,7 +83,7 @@ def _wanted(shapes: Shapes, tables: Sequence[str] | None) -> set[str]:
         return {name for name, shape in shapes.items() if _fits(shape)}
     for name in tables:
         if name not in shapes:
-            raise SourceUnfit(f'there is no table "{name}" that is read', "prontosync ls-tables")
+            raise SourceUnfit(f'there is no table "{name}" that is read', "see which are: prontosync track status")
         reason = unfit(shapes[name].live, shapes[name].key)
         if reason is not None:
             raise SourceUnfit(f'table "{name}" cannot be tracked: {reason}', "it is read in full, leave it out")
@@ -124,8 +124,7 @@ def _status(
     connection: Connection, objects: Objects, control: Control | None, shape: Shape | None, name: str
 ) -> TrackStatus:
     if control is None:
-        reason = unfit(shape.live, shape.key) if shape else None
-        return TrackStatus(name, False, reason or "it is not tracked", 0)
+        return TrackStatus(name, False, unfit(shape.live, shape.key) if shape else None, 0)
     notes = f"{PREFIX}_{control.number}"
     count = connection.value(f"SELECT count(*) FROM main.{quoted(notes)}") if notes in objects.found else 0
     return TrackStatus(name, True, objects.fault(control, shape), int(count))

@@ -130,7 +130,8 @@ class TableTracking:
 @dataclass(frozen=True)
 class TrackStatus:
     """How a table is tracked. ``asked`` tells whether tracking was enabled for it, be it gone since; ``reason`` is why
-    its notes cannot be relied on, None where they can; ``notes`` counts those that are kept."""
+    its notes cannot be relied on, or else why it cannot be tracked, None where neither is so; ``notes`` counts those
+    that are kept."""
 
     table: str
     asked: bool
