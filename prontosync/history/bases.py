@@ -5,7 +5,7 @@ Without the virtual merge, crosswise merges diverge for good and sums are wrong 
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 
 from prontosync.disk.objects import ObjectStore
@@ -13,18 +13,24 @@ from prontosync.engine.connection import Engine
 from prontosync.history.ancestry import Ancestry
 from prontosync.history.commits import EMPTY, Tree
 from prontosync.history.disputes import UNKNOWN
-from prontosync.history.merge import Rules, Sides, merge_trees
+from prontosync.history.merge import MergeTerms, Sides, merge_trees
+from prontosync.history.policies import Writer
 from prontosync.model.ids import ObjectId
 from prontosync.model.progress import SILENT, Progress
 
+TipTerms = Callable[[Sequence[ObjectId]], tuple[MergeTerms, Writer, Writer]]
+
 
 class Bases:
-    """Finds bases. ``store`` takes the objects of virtual merges: an overlay whose upper layer is a cache."""
+    """Finds bases. ``store`` takes the objects of virtual merges: an overlay whose upper layer is a cache.
+
+    ``terms`` gives what commits are merged by, and who wrote all but the last of them, and the last: a function of
+    these alone, so that every place computes the same."""
 
     def __init__(
-        self, ancestry: Ancestry, store: ObjectStore, engine: Engine, rules: Rules, progress: Progress = SILENT
+        self, ancestry: Ancestry, store: ObjectStore, engine: Engine, terms: TipTerms, progress: Progress = SILENT
     ) -> None:
-        self.ancestry, self.store, self.engine, self.rules = ancestry, store, engine, rules
+        self.ancestry, self.store, self.engine, self.terms = ancestry, store, engine, terms
         self._progress = progress
         self._known: dict[tuple[ObjectId, ...], Tree] = {}
 
@@ -56,8 +62,9 @@ class Bases:
             tree = self.ancestry.commits.tree(tips[0])
             for number, tip in enumerate(tips[1:], 1):
                 base = self._fold(self.ancestry.merge_bases(tips[:number], tip))
-                sides = Sides(base, tree, self.ancestry.commits.tree(tip), UNKNOWN, UNKNOWN)
-                tree = merge_trees(self.store, self.engine, sides, self.rules, self._progress).tree
+                terms, *writers = self.terms(tips[: number + 1])
+                sides = Sides(base, tree, self.ancestry.commits.tree(tip), UNKNOWN, UNKNOWN, *writers)
+                tree = merge_trees(self.store, self.engine, sides, terms, self._progress).tree
             self._known[known] = tree
         return self._known[known]
 

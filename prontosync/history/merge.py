@@ -13,7 +13,9 @@ from prontosync.disk.objects import ObjectStore
 from prontosync.engine.connection import Engine
 from prontosync.errors import Unfit
 from prontosync.history.commits import Tree
+from prontosync.history.decisions import Sink
 from prontosync.history.disputes import UNKNOWN, Disputes, Origin, read_disputes, write_disputes
+from prontosync.history.policies import NO_POLICIES, NOBODY, Policies, Writer
 from prontosync.model.ids import ObjectId
 from prontosync.model.objects import Changes, TableState
 from prontosync.model.progress import SILENT, Progress, by_table
@@ -21,6 +23,7 @@ from prontosync.model.schema import differences
 
 if TYPE_CHECKING:
     from prontosync.history.merge_table import MergedTable, TableSide
+    from prontosync.tables.reader import StoredTable
 
 
 class SchemasDiffer(Unfit):
@@ -28,20 +31,20 @@ class SchemasDiffer(Unfit):
 
 
 @dataclass(frozen=True)
-class Rules:
-    """What a merge goes by: which tables take part, the columns with policy ``sum``, the branch that ``--prefer``
-    names.
+class MergeTerms:
+    """What a merge goes by: which tables take part, the policies of each, the branch that ``--prefer`` names.
 
     ``takes`` tells for a table whether theirs is merged into ours; ``adopt_new`` whether a table that only theirs has
     is taken whole. ``prefer`` is "ours", "theirs" or None. ``trace`` finds where the candidates of new disputes came
-    from.
+    from; ``explain`` hears of each decision.
     """
 
     takes: Callable[[str], bool] = lambda table: True
-    sums: Callable[[str], frozenset[str]] = lambda table: frozenset()
+    policies: Callable[[StoredTable], Policies] = lambda table: NO_POLICIES
     adopt_new: bool = True
     prefer: str | None = None
     trace: Callable[[str, Disputes], None] | None = None
+    explain: Sink | None = None
 
 
 @dataclass(frozen=True)
@@ -66,36 +69,41 @@ class Merged:
 
 @dataclass(frozen=True)
 class Sides:
-    """Three states and where the outer two come from; an origin names branch, commit and moment."""
+    """Three states and where the outer two come from: an origin names branch, commit and moment, a writer who made the
+    changes."""
 
     base: Tree
     ours: Tree
     theirs: Tree
     our_origin: Origin
     their_origin: Origin
+    our_writer: Writer = NOBODY
+    their_writer: Writer = NOBODY
 
 
-def merge_trees(store: ObjectStore, engine: Engine, sides: Sides, rules: Rules, progress: Progress = SILENT) -> Merged:
+def merge_trees(
+    store: ObjectStore, engine: Engine, sides: Sides, terms: MergeTerms, progress: Progress = SILENT
+) -> Merged:
     """Merge ``theirs`` into ``ours``. Raises SchemasDiffer where a table that must be merged has two schemas."""
     tables, conflicts = dict(sides.ours.tables), dict(sides.ours.conflicts)
     counts: dict[str, Counts] = {}
     waiting: list[str] = []
     preferred = False
     for name in by_table(sorted(sides.theirs.tables), "merging", progress):
-        if not rules.takes(name):
+        if not terms.takes(name):
             continue
         if name not in sides.ours.tables:
-            _adopt(sides, rules, name, tables, conflicts, counts, waiting)
+            _adopt(sides, terms, name, tables, conflicts, counts, waiting)
             continue
-        merged = _merge_one(store, engine, sides, rules, name)
+        merged = _merge_one(store, engine, sides, terms, name)
         if merged is None:
             continue
         preferred = preferred or merged.preferred
         if not merged.differs:
             continue
         tables[name], counts[name] = merged.state, Counts(merged.taken, merged.merged, merged.disputed)
-        if rules.trace is not None and merged.disputed:
-            rules.trace(name, merged.disputes)
+        if terms.trace is not None and merged.disputed:
+            terms.trace(name, merged.disputes)
         identity = write_disputes(store, merged.disputes)
         conflicts.pop(name, None)
         if identity is not None:
@@ -106,7 +114,7 @@ def merge_trees(store: ObjectStore, engine: Engine, sides: Sides, rules: Rules, 
 
 def _adopt(
     sides: Sides,
-    rules: Rules,
+    terms: MergeTerms,
     name: str,
     tables: dict[str, TableState],
     conflicts: dict[str, ObjectId],
@@ -117,7 +125,7 @@ def _adopt(
     source that would have to hold it."""
     if name in sides.base.tables or name in sides.ours.dropped:
         return
-    if not rules.adopt_new:
+    if not terms.adopt_new:
         waiting.append(name)
         return
     state = sides.theirs.tables[name]
@@ -127,24 +135,26 @@ def _adopt(
         conflicts[name] = sides.theirs.conflicts[name]
 
 
-def _merge_one(store: ObjectStore, engine: Engine, sides: Sides, rules: Rules, name: str) -> MergedTable | None:
+def _merge_one(store: ObjectStore, engine: Engine, sides: Sides, terms: MergeTerms, name: str) -> MergedTable | None:
     """One table that both sides have, or None where ours stays as it is."""
-    from prontosync.history.merge_table import merge_table
+    from prontosync.history.merge_table import Terms, merge_table
 
+    policies = terms.policies(_stored(store, engine, sides.ours, name))
+    mine, other = (policies.judges and not writer.trusted for writer in (sides.our_writer, sides.their_writer))
+    if _identical(sides.base, sides.theirs, name) and not mine:
+        return None
+    if _identical(sides.ours, sides.theirs, name) and not policies.changes_equals:
+        return None
     base_state = sides.base.tables.get(name)
-    if _identical(sides.base, sides.theirs, name):
-        return None
-    if _identical(sides.ours, sides.theirs, name) and not rules.sums(name):
-        return None
-    ours = _side(store, engine, sides.ours, name, sides.our_origin)
-    theirs = _side(store, engine, sides.theirs, name, sides.their_origin)
-    base = _side(store, engine, sides.base, name, UNKNOWN) if base_state is not None else None
+    ours = _side(store, engine, sides.ours, name, sides.our_origin, sides.our_writer)
+    theirs = _side(store, engine, sides.theirs, name, sides.their_origin, sides.their_writer)
+    base = _side(store, engine, sides.base, name, UNKNOWN, NOBODY) if base_state is not None else None
     _check_schemas(name, [side for side in (base, theirs) if side], ours)
-    if base is not None and _same(base, theirs):
+    if base is not None and _same(base, theirs) and not mine:
         return None
-    if base is not None and _same(base, ours):
+    if base is not None and _same(base, ours) and not other:
         return _taken_whole(ours, theirs)
-    return merge_table(engine, base, ours, theirs, rules.sums(name), rules.prefer)
+    return merge_table(engine, base, ours, theirs, Terms(policies, terms.prefer, terms.explain, name))
 
 
 def _taken_whole(ours: TableSide, theirs: TableSide) -> MergedTable | None:
@@ -169,12 +179,17 @@ def replace_changes(state: TableState, changes: Changes) -> TableState:
     return TableState(state.schema, state.ddl, state.rows, state.digest, state.checkpoint, state.patches, changes)
 
 
-def _side(store: ObjectStore, engine: Engine, tree: Tree, name: str, origin: Origin) -> TableSide:
+def _side(store: ObjectStore, engine: Engine, tree: Tree, name: str, origin: Origin, writer: Writer) -> TableSide:
     from prontosync.history.merge_table import TableSide
+
+    table = _stored(store, engine, tree, name)
+    return TableSide(table, read_disputes(table, tree.conflicts.get(name)), origin, writer)
+
+
+def _stored(store: ObjectStore, engine: Engine, tree: Tree, name: str) -> StoredTable:
     from prontosync.tables.reader import StoredTable
 
-    table = StoredTable(store, engine, name, tree.tables[name])
-    return TableSide(table, read_disputes(table, tree.conflicts.get(name)), origin)
+    return StoredTable(store, engine, name, tree.tables[name])
 
 
 def _identical(a: Tree, b: Tree, name: str) -> bool:

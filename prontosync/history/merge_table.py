@@ -1,18 +1,18 @@
-"""The three-way merge of one table: clean rows in one join, the others one by one by the rules of ``history.sets``."""
+"""The three-way merge of one table: clean rows in one join, the others one by one by the rules."""
 
 from __future__ import annotations
 
-import decimal
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prontosync.engine.connection import Engine, quoted
+from prontosync.engine.connection import Engine
+from prontosync.history.decisions import OPEN, Decision, Sink
 from prontosync.history.disputes import (
     Dispute,
     Disputes,
@@ -23,38 +23,48 @@ from prontosync.history.disputes import (
     rows_by_key,
     rows_by_key_list,
 )
+from prontosync.history.merge_clean import (
+    HARD,
+    OUTCOME,
+    CleanRows,
+    forbidden_change,
+    forbidden_keys,
+    keys_in,
+)
+from prontosync.history.policies import NO_POLICIES, NOBODY, ROW, Policies, Writer
+from prontosync.history.row_merge import RowMerge, Verdict, kind_of
 from prontosync.history.row_patch import row_patch
-from prontosync.history.sets import Cells, Rows, State, Sum, candidates, is_settled, merge_row, shown_row
-from prontosync.model.changes import CHANGE, DELETE, INSERT, UPDATE, UPSERT
+from prontosync.history.sets import Cells, Rows, State, candidates, is_settled, shown_row
+from prontosync.model.changes import CHANGE, DELETE, INSERT, UPDATE
 from prontosync.model.objects import Changes, TableState
-from prontosync.model.schema import MAX_PRECISION, TableSchema, decimal_parts
-from prontosync.model.values import Row, Value, orderable_row, restored, same
+from prontosync.model.rules import MAX, MIN, SUM
+from prontosync.model.schema import TableSchema
+from prontosync.model.values import Row, Value, canonical, orderable_row, restored
 from prontosync.tables.compare import Delta, delta_schema, deltas_between, gathered, patched_keys
 from prontosync.tables.keyset import in_order, not_among, split
-from prontosync.tables.order import as_rows, between
-from prontosync.tables.patch import patch_schema
+from prontosync.tables.order import between
 from prontosync.tables.reader import StoredTable
 from prontosync.tables.states import store_pieces
 
 T = TypeVar("T")
-_EXACT = decimal.Context(prec=3 * MAX_PRECISION)
-_OUTCOME = "_ps_outcome"
-_TAKE, _REMOVE, _NONE, _CELLS, _HARD = "take", "remove", "none", "cells", "hard"
 
 
 @dataclass(frozen=True)
 class TableSide:
-    """A table at one state: its rows and its open conflicts. ``origin`` names the branch and commit it comes from."""
+    """A table at one state: its rows and its open conflicts. ``origin`` names the branch and commit it comes from,
+    ``writer`` who made its changes."""
 
     table: StoredTable
     disputes: Disputes
     origin: Origin
+    writer: Writer = NOBODY
 
 
 @dataclass(frozen=True)
 class MergedTable:
     """The merged state; ``taken`` and ``merged`` rows; how many cells and rows are newly in dispute; whether
-    ``--prefer`` decided anything; and whether the state differs from ours."""
+    ``--prefer``, a rule of this place only, or who made a change decided anything; and whether the state differs from
+    ours."""
 
     state: TableState
     disputes: Disputes
@@ -65,32 +75,37 @@ class MergedTable:
     differs: bool = True
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What a table is merged by. ``prefer`` ("ours", "theirs") decides what nothing else does; ``explain`` hears of
+    each decision, as part of table ``name``."""
+
+    policies: Policies = NO_POLICIES
+    prefer: str | None = None
+    explain: Sink | None = None
+    name: str = ""
+
+
 def merge_table(
-    engine: Engine, base: TableSide | None, ours: TableSide, theirs: TableSide, sums: frozenset[str], prefer: str | None
+    engine: Engine, base: TableSide | None, ours: TableSide, theirs: TableSide, terms: Terms
 ) -> MergedTable | None:
     """Merge ``theirs`` into ``ours``, which have the same columns, types and key; None where nothing comes of it.
 
-    Without a base equal rows agree and different ones are disputed. ``prefer`` ("ours", "theirs") decides what nothing
-    else does.
+    Without a base equal rows agree and different ones are disputed, where no policy decides without one.
     """
-    return _Merge(engine, base, ours, theirs, sums, prefer).run()
+    return _Merge(engine, base, ours, theirs, terms).run()
 
 
 class _Merge:
     def __init__(
-        self,
-        engine: Engine,
-        base: TableSide | None,
-        ours: TableSide,
-        theirs: TableSide,
-        sums: frozenset[str],
-        prefer: str | None,
+        self, engine: Engine, base: TableSide | None, ours: TableSide, theirs: TableSide, terms: Terms
     ) -> None:
-        self.engine, self.sums, self.prefer = engine, sums, prefer
+        self.engine, self.terms, self.policies, self.prefer = engine, terms, terms.policies, terms.prefer
         self.schema = ours.table.schema
         self.ours, self.theirs = ours, _in_columns(theirs, self.schema)
         self.base = _in_columns(base, self.schema) if base else None
-        self.totals = [_total(self.schema.type_of(n)) if n in sums else None for n in self.schema.names]
+        self.clean = CleanRows(engine, self.schema, self.policies, theirs.writer)
+        self.rows = RowMerge(self.schema, self.policies, ours.writer, theirs.writer)
         self.by_name = sorted(range(len(self.schema.names)), key=lambda i: self.schema.names[i])
         self.disputes = Disputes(self.schema, ours.disputes.rows)
         self.taken = self.merged = self.disputed = 0
@@ -114,10 +129,14 @@ class _Merge:
             yield self._piece(Delta(self.schema, delta_schema(self.schema).empty_table()), rest)
 
     def _piece(self, delta: Delta, special: set[Key]) -> tuple[pa.Table, Changes]:
-        outcomes = self._outcomes(delta, keys_table(self.schema, special))
-        hard = outcomes.filter(pc.equal(outcomes.column(_OUTCOME), _HARD))
-        clean, counts = self._clean(outcomes)
-        others, more = self._hard(keys_of(self.schema, hard), special)
+        ours = self._our_rows(delta) if delta.table.num_rows else self.ours.table.arrow.empty_table()
+        outcomes = self.clean.outcomes(delta, keys_table(self.schema, special), ours)
+        hard = outcomes.filter(pc.equal(outcomes.column(OUTCOME), HARD))
+        clean, counts, taken = self.clean.patch(outcomes)
+        self.taken += taken
+        self.merged += clean.num_rows - taken
+        self._note_decided(outcomes)
+        others, more = self._hard(keys_of(self.schema, keys_in(self.schema, hard)), special)
         return in_order(pa.concat_tables([clean, others]), self.schema.key), counts + more
 
     def _deltas(self) -> Iterator[Delta]:
@@ -142,33 +161,24 @@ class _Merge:
         return Delta(self.schema, pa.table(columns, schema=arrow))
 
     def _special(self) -> _Special:
-        """Keys that theirs touched and that are in dispute on any side. Without a base, theirs touched all that it
-        has."""
+        """Keys that theirs touched and that are in dispute on any side, and those that ours touched and was not allowed
+        to. Without a base, theirs touched all that it has."""
         ours, theirs = self.ours.disputes, self.theirs.disputes
         if self.base is None:
             return _Special(self.schema, set(), {*ours.rows, *theirs.rows})
         before = self.base.disputes
-        return _Special(self.schema, {*before.rows, *ours.rows, *theirs.rows}, before.differing(theirs))
+        always = before.differing(theirs) | self._forbidden()
+        return _Special(self.schema, {*before.rows, *ours.rows, *theirs.rows}, always)
 
-    def _outcomes(self, delta: Delta, special: pa.Table) -> pa.Table:
-        """For each change of theirs outside ``special``: what comes of it, the three rows (o, x, n: base, ours, theirs)
-        and the merged cells (r)."""
-        names = self.schema.names
-        ours = self._our_rows(delta)
-        columns = ", ".join(f"o{i}, n{i}, x{i}, {self._cell(i)} AS r{i}" for i in range(len(names)))
-        mine = ", ".join(f"{quoted(name)} AS x{i}" for i, name in enumerate(names))
-        keys = [names.index(name) for name in self.schema.key]
-        on = " AND ".join(f"coalesce(d.n{i}, d.o{i}) = m.x{i}" for i in keys)
-        skip = " AND ".join(f"coalesce(d.n{i}, d.o{i}) = s.{quoted(names[i])}" for i in keys)
-        result = self.engine.table(
-            f"SELECT {self._outcome()} AS {_OUTCOME}, {columns} "
-            f"FROM (SELECT * FROM _ps_d d ANTI JOIN _ps_s s ON {skip}) d "
-            f"LEFT JOIN (SELECT true AS op, {mine} FROM _ps_m) m ON {on}",
-            _ps_d=delta.table,
-            _ps_s=special,
-            _ps_m=ours,
-        )
-        return _cast(result, _outcome_schema(self.schema))
+    def _forbidden(self) -> set[Key]:
+        condition = forbidden_change(self.schema, self.policies, self.ours.writer)
+        if condition is None or self.base is None:
+            return set()
+        found: set[Key] = set()
+        for delta in deltas_between(self.base.table, self.ours.table):
+            keys = forbidden_keys(self.engine, delta.in_columns(self.schema), condition)
+            found.update(keys_of(self.schema, keys))
+        return found
 
     def _our_rows(self, delta: Delta) -> pa.Table:
         """Ours' rows of the keys of a delta, in any order. Where ours has the base's segments, a row that no patch of
@@ -189,69 +199,24 @@ class _Merge:
             return None
         return patched_keys(self.base.table, self.ours.table)
 
-    def _outcome(self) -> str:
-        indexes = range(len(self.schema.names))
-        ours_is_theirs = " AND ".join(f"x{i} IS NOT DISTINCT FROM n{i}" for i in indexes)
-        ours_is_base = " AND ".join(f"x{i} IS NOT DISTINCT FROM o{i}" for i in indexes)
-        undecided = " OR ".join(self._undecided(i) for i in indexes)
-        return (
-            f"CASE {CHANGE} "
-            f"WHEN '{INSERT}' THEN "
-            f"CASE WHEN op IS NULL THEN '{_TAKE}' WHEN {ours_is_theirs} THEN '{_NONE}' ELSE '{_HARD}' END "
-            f"WHEN '{DELETE}' THEN "
-            f"CASE WHEN op IS NULL THEN '{_NONE}' WHEN {ours_is_base} THEN '{_REMOVE}' ELSE '{_HARD}' END "
-            f"ELSE CASE WHEN op IS NULL OR {undecided} THEN '{_HARD}' ELSE '{_CELLS}' END END"
-        )
+    def _note_decided(self, outcomes: pa.Table) -> None:
+        """Tell what the policies of columns decided, and remember where those were this place's own."""
+        asked = range(len(self.schema.names)) if self.terms.explain else self.policies.added
+        for i in asked:
+            policy = self.policies.columns[i] if i != ROW and self.policies.columns else None
+            if policy not in (SUM, MAX, MIN):
+                continue
+            found = self.clean.decided(outcomes, i)
+            self.preferred = self.preferred or (i in self.policies.added and found.num_rows > 0)
+            if self.terms.explain is not None:
+                self._tell(self.terms.explain, found, i, str(policy))
 
-    def _cell(self, i: int) -> str:
-        """The merged cell, where something decides it."""
-        theirs, ours = f"n{i} IS NOT DISTINCT FROM o{i}", f"x{i} IS NOT DISTINCT FROM o{i}"
-        plain = f"CASE WHEN {theirs} THEN x{i} WHEN {ours} THEN n{i} ELSE x{i} END"
-        total = self._sum(i)
-        return f"CASE WHEN {_all_there(i)} THEN {total} ELSE {plain} END" if total else plain
-
-    def _undecided(self, i: int) -> str:
-        plain = f"(x{i} IS DISTINCT FROM n{i} AND n{i} IS DISTINCT FROM o{i} AND x{i} IS DISTINCT FROM o{i})"
-        total = self._sum(i)
-        return f"CASE WHEN {_all_there(i)} THEN ({total}) IS NULL ELSE {plain} END" if total else plain
-
-    def _sum(self, i: int) -> str | None:
-        """base + both differences as SQL, NULL where it does not fit the type."""
-        name = self.schema.names[i]
-        if name not in self.sums:
-            return None
-        logical = self.schema.type_of(name)
-        if logical == "float64":  # a side that changed alone is taken as it is: (0.1 + 0.3) - 0.1 is not 0.3
-            return f"CASE WHEN x{i} = o{i} THEN n{i} WHEN n{i} = o{i} THEN x{i} ELSE x{i} + n{i} - o{i} END"
-        if logical == "int64":
-            return f"TRY_CAST(x{i}::HUGEINT + n{i}::HUGEINT - o{i}::HUGEINT AS BIGINT)"
-        precision, scale = decimal_parts(logical) or (MAX_PRECISION, 0)
-        if precision > MAX_PRECISION - 2:
-            return "NULL"  # no room for the sum of three; such rows are added up one by one
-        wide = f"DECIMAL({MAX_PRECISION},{scale})"
-        return f"TRY_CAST(x{i}::{wide} + n{i}::{wide} - o{i}::{wide} AS DECIMAL({precision},{scale}))"
-
-    def _clean(self, outcomes: pa.Table) -> tuple[pa.Table, Changes]:
-        """The patch of the rows that something decides."""
-        indexes = range(len(self.schema.names))
-        ours_is_result = " AND ".join(f"x{i} IS NOT DISTINCT FROM r{i}" for i in indexes)
-        theirs_is_result = " AND ".join(f"n{i} IS NOT DISTINCT FROM r{i}" for i in indexes)
-        columns = ", ".join(
-            f"CASE {_OUTCOME} WHEN '{_TAKE}' THEN n{i} WHEN '{_REMOVE}' THEN o{i} ELSE r{i} END AS {quoted(name)}"
-            for i, name in enumerate(self.schema.names)
-        )
-        result = self.engine.table(
-            f"SELECT {columns}, CASE {_OUTCOME} WHEN '{_REMOVE}' THEN '{DELETE}' ELSE '{UPSERT}' END AS {CHANGE}, "
-            f"({_OUTCOME} <> '{_CELLS}' OR ({theirs_is_result})) AS _ps_taken FROM _ps_r "
-            f"WHERE {_OUTCOME} IN ('{_TAKE}', '{_REMOVE}') OR ({_OUTCOME} = '{_CELLS}' AND NOT ({ours_is_result}))",
-            _ps_r=outcomes,
-        )
-        inserted, deleted = (_number_of(outcomes, outcome) for outcome in (_TAKE, _REMOVE))
-        counts = Changes(inserted, result.num_rows - inserted - deleted, deleted)
-        taken = pc.sum(result.column("_ps_taken").cast(pa.int64())).as_py() or 0
-        self.taken += taken
-        self.merged += result.num_rows - taken
-        return _cast(result.drop_columns(["_ps_taken"]), patch_schema(self.schema)), counts
+    def _tell(self, sink: Sink, found: pa.Table, column: int, policy: str) -> None:
+        width = len(self.schema.key)
+        for values in zip(*(c.to_pylist() for c in found.columns), strict=True):
+            key = tuple(canonical(value) for value in values[:width])
+            sets = [frozenset([canonical(value)]) for value in values[width:]]
+            sink(Decision(self.terms.name, self.schema, key, self.schema.names[column], policy, *sets))
 
     def _hard(self, undecided: Iterable[Key], special: set[Key]) -> tuple[pa.Table, Changes]:
         """The rows that nothing decides at once, and those in dispute: merged by the rules, their sets kept."""
@@ -280,15 +245,20 @@ class _Merge:
     def _merge_key(self, key: Key, base: Row | None, ours: Row | None, theirs: Row | None) -> State:
         before = (self.base.disputes if self.base else Disputes(self.schema)).state(key, base)
         mine, other = self.ours.disputes.state(key, ours), self.theirs.disputes.state(key, theirs)
-        state = merge_row(self.totals, before, mine, other)
-        if self.prefer and not is_settled(state):
-            state = self._preferred(state, before, mine, other)
-        self._note(key, state, mine, other)
-        return state
+        verdict = self.rows.merge(before, mine, other)
+        if verdict.refused or self.policies.added & verdict.by.keys():
+            self.preferred = True
+        if self.prefer and not is_settled(verdict.state):
+            verdict.state = self._preferred(verdict, before, mine, other)
+        if self.terms.explain is not None:
+            self._explain(self.terms.explain, key, verdict, (before, mine, other))
+        self._note(key, verdict, mine, other)
+        return verdict.state
 
-    def _preferred(self, state: State, base: State, ours: State, theirs: State) -> State:
+    def _preferred(self, verdict: Verdict, base: State, ours: State, theirs: State) -> State:
         """What the preferred side says where both sides changed; a dispute that one side brought stays open."""
         decided: State
+        state = verdict.state
         if (
             isinstance(base, Cells)
             and isinstance(ours, Cells)
@@ -296,9 +266,12 @@ class _Merge:
             and isinstance(state, Cells)
         ):
             cells = zip(state.cells, base.cells, ours.cells, theirs.cells, strict=True)
-            decided = Cells(tuple(self._preferred_of(*cell) if len(cell[0]) > 1 else cell[0] for cell in cells))
+            chosen = [self._preferred_of(*cell) if len(cell[0]) > 1 else cell[0] for cell in cells]
+            verdict.by.update({i: "--prefer" for i, cell in enumerate(chosen) if cell != state.cells[i]})
+            decided = Cells(tuple(chosen))
         else:
             decided = self._preferred_of(state, base, ours, theirs)
+            verdict.by.update({ROW: "--prefer"} if decided != state else {})
         self.preferred = self.preferred or decided != state
         return decided
 
@@ -307,7 +280,22 @@ class _Merge:
             return merged
         return ours if self.prefer == "ours" else theirs
 
-    def _note(self, key: Key, state: State, mine: State, other: State) -> None:
+    def _explain(self, sink: Sink, key: Key, verdict: Verdict, sides: tuple[State, State, State]) -> None:
+        """Tell what decided each cell, or the row, that a rule decided or that is newly in dispute."""
+        base, mine, other = sides
+        state = verdict.state
+        if isinstance(state, Cells) and isinstance(mine, Cells) and isinstance(other, Cells):
+            for i, name in enumerate(self.schema.names):
+                if i in verdict.by or (len(state.cells[i]) > 1 and state.cells[i] != mine.cells[i]):
+                    before = base.cells[i] if isinstance(base, Cells) else frozenset()
+                    sets = (before, mine.cells[i], other.cells[i], state.cells[i])
+                    sink(Decision(self.terms.name, self.schema, key, name, _rule(verdict, i), *sets))
+        elif ROW in verdict.by or (not is_settled(state) and state != mine):
+            wholes = [candidates(one) for one in (base, mine, other, state)]
+            sink(Decision(self.terms.name, self.schema, key, None, _rule(verdict, ROW), *wholes))
+
+    def _note(self, key: Key, verdict: Verdict, mine: State, other: State) -> None:
+        state = verdict.state
         self.disputes.rows.pop(key, None)
         if is_settled(state):
             if state != mine:
@@ -317,15 +305,17 @@ class _Merge:
             return
         if state != mine:
             self.disputed += count(state)
-        self.disputes.rows[key] = self._dispute(key, state, mine, other)
+        self.disputes.rows[key] = self._dispute(key, verdict, mine, other)
 
-    def _dispute(self, key: Key, state: State, mine: State, other: State) -> Dispute:
+    def _dispute(self, key: Key, verdict: Verdict, mine: State, other: State) -> Dispute:
         """A disputed row with the origin of each candidate: as a side's own dispute knows it, else that side itself."""
-        dispute = Dispute(state)
+        dispute = Dispute(verdict.state)
         for candidate in list(dispute.candidates(self.schema)):
+            column = ROW if candidate.column is None else self.schema.names.index(candidate.column)
+            kind = kind_of(verdict, column)
             for side, known in ((self.ours, mine), (self.theirs, other)):
                 if _holds(self.schema, known, candidate.column, candidate.value):
-                    for origin in _origins(side, key, candidate.column, candidate.value):
+                    for origin in _origins(side, key, candidate.column, candidate.value, kind):
                         dispute.add(candidate.column, candidate.value, origin)
         return dispute
 
@@ -358,54 +348,13 @@ def _order(key: Key) -> tuple[Any, ...]:
 
 
 def keys_of(schema: TableSchema, table: pa.Table) -> list[Key]:
-    """The keys of few rows, canonical. ``table`` has the key columns by name, or outcomes' columns."""
-    if _OUTCOME not in table.column_names:
-        only = TableSchema(tuple(c for c in schema.columns if c.name in schema.key), schema.key)
-        return [key for key, _ in rows_by_key_list(only, table)]
-    arrow = [patch_schema(schema).field(name) for name in schema.key]
-    indexes = [schema.names.index(name) for name in schema.key]
-    columns = [pc.coalesce(table.column(f"n{i}"), table.column(f"o{i}")) for i in indexes]
-    return keys_of(schema, pa.table(columns, schema=pa.schema(arrow)))
+    """The keys of few rows, canonical. ``table`` has the key columns by name."""
+    only = TableSchema(tuple(c for c in schema.columns if c.name in schema.key), schema.key)
+    return [key for key, _ in rows_by_key_list(only, table)]
 
 
 def _key(schema: TableSchema, row: Row) -> Key:
     return tuple(row[schema.names.index(name)] for name in schema.key)
-
-
-def _number_of(outcomes: pa.Table, outcome: str) -> int:
-    return pc.sum(pc.equal(outcomes.column(_OUTCOME), outcome)).as_py() or 0
-
-
-def _total(logical: str) -> Sum:
-    """base + both differences, None where the result does not fit the type."""
-    if logical == "int64":
-        return lambda b, o, t: _fitting(o + t - b)
-    if logical == "float64":
-        return _float_total
-    precision, _ = decimal_parts(logical) or (MAX_PRECISION, 0)
-    return lambda b, o, t: _decimal_total(precision, b, o, t)
-
-
-def _float_total(*values: Value) -> float:
-    base, ours, theirs = (restored(value) for value in values)
-    if same(ours, base):
-        return float(theirs)
-    return float(ours if same(theirs, base) else ours + theirs - base)
-
-
-def _fitting(value: int) -> int | None:
-    return value if -(2**63) <= value < 2**63 else None
-
-
-def _decimal_total(
-    precision: int, b: decimal.Decimal, o: decimal.Decimal, t: decimal.Decimal
-) -> decimal.Decimal | None:
-    total = _EXACT.subtract(_EXACT.add(o, t), b)
-    return total if len(total.as_tuple().digits) <= precision else None
-
-
-def _all_there(i: int) -> str:
-    return f"(o{i} IS NOT NULL AND x{i} IS NOT NULL AND n{i} IS NOT NULL)"
 
 
 def _holds(schema: TableSchema, state: State, column: str | None, value: Value | Row | None) -> bool:
@@ -417,23 +366,18 @@ def _holds(schema: TableSchema, state: State, column: str | None, value: Value |
     return any(row is not None and row[schema.names.index(column)] == value for row in rows)
 
 
-def _origins(side: TableSide, key: Key, column: str | None, value: Any) -> Iterable[Origin]:
+def _origins(side: TableSide, key: Key, column: str | None, value: Any, kind: str | None) -> Iterable[Origin]:
     dispute = side.disputes.rows.get(key)
     known = dispute.origins.get((column, value)) if dispute else None
-    return known or [side.origin._replace(kind="row" if column is None else "cell")]
+    return known or [side.origin._replace(kind=kind or ("row" if column is None else "cell"))]
+
+
+def _rule(verdict: Verdict, column: int) -> str:
+    refused = verdict.refused.get(column) or verdict.refused.get(ROW)
+    if column in verdict.by:
+        return verdict.by[column]
+    return f"{OPEN} ({refused})" if refused else OPEN
 
 
 def _in_columns(side: TableSide, schema: TableSchema) -> TableSide:
-    return TableSide(side.table, side.disputes.in_columns(schema), side.origin)
-
-
-def _outcome_schema(schema: TableSchema) -> pa.Schema:
-    fields = [pa.field(_OUTCOME, pa.string())]
-    for i, field in enumerate(patch_schema(schema)):
-        if field.name != CHANGE:
-            fields += [pa.field(f"{side}{i}", field.type) for side in "onxr"]
-    return pa.schema(fields)
-
-
-def _cast(table: pa.Table, arrow: pa.Schema) -> pa.Table:
-    return pa.Table.from_batches([as_rows(batch, arrow) for batch in table.to_batches()], schema=arrow)
+    return replace(side, disputes=side.disputes.in_columns(schema))

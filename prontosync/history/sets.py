@@ -8,7 +8,7 @@ everywhere (``model.values``): they enter these sets in their canonical form, th
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 from prontosync.errors import Unfit
@@ -36,8 +36,6 @@ class Rows(NamedTuple):
 
 
 State = Cells | Rows | None
-Sum = Callable[[Value, Value, Value], Value]
-"""base, ours, theirs (never None) → base + both differences, or None where that does not fit the column's type."""
 
 
 def settled(row: Row) -> Cells:
@@ -92,29 +90,6 @@ def merge_sets(base: frozenset[T], ours: frozenset[T], theirs: frozenset[T]) -> 
     if len(theirs) == 1:
         return theirs | (ours - base)
     return ((ours & theirs) | (ours - base) | (theirs - base)) or (ours | theirs)
-
-
-def merge_cell(total: Sum | None, base: Cell, ours: Cell, theirs: Cell) -> Cell:
-    """``total`` is the column's policy ``sum``: it decides before any test of equality (10 → 9 in two tills is 8)."""
-    if total is not None and len(base) == len(ours) == len(theirs) == 1:
-        (b,), (o,), (t,) = base, ours, theirs
-        if b is not None and o is not None and t is not None:
-            result = total(b, o, t)
-            if result is not None:
-                return frozenset([canonical(result)])
-    return merge_sets(base, ours, theirs)
-
-
-def merge_row(totals: Sequence[Sum | None], base: State, ours: State, theirs: State) -> State:
-    """The three-way merge of one row; ``totals`` has the policy of each column."""
-    if isinstance(base, Cells) and isinstance(ours, Cells) and isinstance(theirs, Cells):
-        columns = zip(totals, base.cells, ours.cells, theirs.cells, strict=True)
-        return Cells(tuple(merge_cell(*column) for column in columns))
-    if theirs in (ours, base):
-        return ours
-    if ours == base:
-        return theirs
-    return as_state(merge_sets(candidates(base), candidates(ours), candidates(theirs)))
 
 
 def snapshot_row(state: State, before: Row | None, now: Row | None) -> State:

@@ -16,6 +16,7 @@ RefName = NewType("RefName", str)
 
 MAX_BYTES = 200
 TAG_PREFIX = "tags/"
+STORE_PREFIX = "stores/"
 _COMPONENT = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _HEX_ONLY = re.compile(r"[0-9a-f]+")
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
@@ -46,7 +47,7 @@ def simple_name(text: str, what: str) -> str:
 
 def store_name(text: str) -> str:
     """``text`` as a store's name; unlike a ref, digits alone are fine, as in ``012``."""
-    if _component_fault(text) or len(text.encode()) > MAX_BYTES - len("stores/"):
+    if _component_fault(text) or len(text.encode()) > MAX_BYTES - len(STORE_PREFIX):
         raise BadName(f'"{text}" is not a store name', "use lower-case letters, digits, . _ and -")
     return text
 

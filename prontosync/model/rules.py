@@ -58,6 +58,17 @@ class RuleSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
         """What is said of a table by its name; nothing where it is not there."""
         return self.tables.get(name) or TableRules()
 
+    def effective(self, name: str) -> TableRules:
+        """What holds for a table: what is said of it, and beside that what is said of all."""
+        own, default = self.table(name), self.default
+        return msgspec.structs.replace(
+            own,
+            flow=own.flow or default.flow,
+            newest=own.newest or default.newest,
+            prefer=own.prefer or default.prefer,
+            delete=own.delete or default.delete,
+        )
+
 
 class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="kind", tag="rules"):
     """The rules that a commit was made by.

@@ -8,12 +8,13 @@ from typing import Literal
 
 from prontosync.errors import UsageError
 from prontosync.history.disputes import Origin
-from prontosync.history.merge import Counts, Merged, Rules, Sides, merge_trees
+from prontosync.history.merge import Counts, Merged, MergeTerms, Sides, merge_trees
 from prontosync.model.ids import ObjectId
 from prontosync.model.names import TAG_PREFIX, RefName
 from prontosync.model.objects import Parent
 from prontosync.workflow.integrate import Forecast, Next, Outcome, forecast, integrate
 from prontosync.workflow.session import Session
+from prontosync.workflow.terms import policies_by, writer_of
 
 Direction = Literal["down", "up", "same"]
 
@@ -112,23 +113,25 @@ def preferred_side(session: Session, theirs: Theirs, prefer: str | None) -> str 
 def _merged(session: Session, head: ObjectId, theirs: Theirs, prefer: str | None) -> Merged:
     from prontosync.history.provenance import Provenance
 
-    commits, now = session.commits, session.now()
+    commits, now, rules = session.commits, session.now(), session.rules()
     sides = Sides(
         session.bases().base(head, theirs.commit),
         commits.tree(head),
         commits.tree(theirs.commit),
         Origin(session.repo.branch, head, "", now),
         Origin(theirs.branch, theirs.commit, "", now),
+        writer_of(commits, head, rules),
+        writer_of(commits, theirs.commit, rules),
     )
     provenance = Provenance(commits, session.merge_store, session.engine)
-    rules = Rules(
+    terms = MergeTerms(
         takes=lambda table: _takes(session, table, theirs.direction),
-        sums=session.sums,
+        policies=policies_by(rules),
         adopt_new=session.repo.config.source is None,
         prefer=prefer,
         trace=lambda table, disputes: provenance.refine(table, disputes, {head, theirs.commit}),
     )
-    return merge_trees(session.merge_store, session.engine, sides, rules, session.progress)
+    return merge_trees(session.merge_store, session.engine, sides, terms, session.progress)
 
 
 def _owed(session: Session, head: ObjectId, theirs: Theirs) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from prontosync.history.commits import EMPTY, Tree
 from prontosync.history.disputes import Origin
-from prontosync.history.merge import Rules, Sides, merge_trees
+from prontosync.history.merge import MergeTerms, Sides, merge_trees
 from prontosync.model.ids import ObjectId
 from prontosync.model.objects import Parent
 from prontosync.sources.contract import RowsMoved, StateRow
@@ -82,7 +82,7 @@ def _merge_back(session: Session, copy: _Copy, author: str | None, allow_deletes
     ours, theirs = session.commits.tree(head), session.commits.tree(copy.commit)
     sides = Sides(copy.base, ours, theirs, Origin(branch, head, "", now), Origin(branch, copy.commit, "", now))
     with session.repo.objects.batch():
-        merged = merge_trees(session.merge_store, session.engine, sides, Rules(adopt_new=True), session.progress)
+        merged = merge_trees(session.merge_store, session.engine, sides, MergeTerms(adopt_new=True), session.progress)
         parents = (Parent(head, branch), Parent(copy.commit, branch))
         words = "merge the restored copy with the branch"
         commit = session.commits.add(merged.tree, parents, session.stamp(author), words, merge=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,9 +23,11 @@ from prontosync.history.revisions import Moment, Revisions
 from prontosync.model.ids import ObjectId
 from prontosync.model.names import RefName
 from prontosync.model.progress import SILENT, Progress
+from prontosync.model.rules import Rules, RuleSet, TableRules
 
 if TYPE_CHECKING:
     from prontosync.history.bases import Bases
+    from prontosync.history.policies import Writer
     from prontosync.sources.contract import Source
     from prontosync.sources.survey import Selection
 
@@ -165,16 +167,22 @@ class Session:
             raise NoHead(f'branch "{self.repo.branch}" has no commits yet', f"begin with: {first}")
         return head
 
-    def sums(self, table: str) -> frozenset[str]:
-        """The columns of a table with the policy ``sum``."""
-        said = self.repo.config.table(table).columns
-        return frozenset(name for name, policy in said.items() if policy == "sum")
+    def rules(self) -> Rules:
+        """The rules of merging that this place's own file gives."""
+        tables = {name: TableRules(columns=dict(said.columns)) for name, said in self.repo.config.tables.items()}
+        return Rules(shared=RuleSet(tables={name: said for name, said in tables.items() if said != TableRules()}))
 
     def bases(self) -> Bases:
         from prontosync.history.bases import Bases
-        from prontosync.history.merge import Rules
+        from prontosync.history.merge import MergeTerms
+        from prontosync.workflow.terms import policies_by, writer_of, writer_of_all
 
-        return Bases(self.ancestry, self.cached_store, self.engine, Rules(sums=self.sums), self.progress)
+        def terms(tips: Sequence[ObjectId]) -> tuple[MergeTerms, Writer, Writer]:
+            rules = self.rules()
+            writers = writer_of_all(self.commits, tips[:-1], rules), writer_of(self.commits, tips[-1], rules)
+            return MergeTerms(policies=policies_by(rules)), *writers
+
+        return Bases(self.ancestry, self.cached_store, self.engine, terms, self.progress)
 
     def journal(self, event: str, **fields: object) -> None:
         """Note what was done: plain values, no row data."""

@@ -10,7 +10,7 @@ from typing import Any
 from prontosync.errors import NotFound, UsageError
 from prontosync.history.commits import EMPTY, Tree
 from prontosync.history.disputes import Disputes, Origin, keys_table, read_disputes, rows_by_key, write_disputes
-from prontosync.history.merge import Rules, Sides, merge_trees
+from prontosync.history.merge import MergeTerms, Sides, merge_trees
 from prontosync.history.row_patch import row_patch
 from prontosync.model.ids import ObjectId
 from prontosync.model.keys import parse_key
@@ -21,6 +21,7 @@ from prontosync.tables.reader import StoredTable
 from prontosync.tables.states import store_changes
 from prontosync.workflow.integrate import Build, Forecast, Next, Outcome, forecast, integrate
 from prontosync.workflow.session import Session
+from prontosync.workflow.terms import taking_back
 
 _MOVES = ("merge", "pull")
 
@@ -110,8 +111,10 @@ def _build(session: Session, head: ObjectId, inverse: _Inverse, part: Part) -> N
     _check_part(part, inverse)
     base, theirs = _limited(session, inverse, part)
     sides = Sides(base, ours, theirs, Origin(session.repo.branch, head, "", session.now()), inverse.origin)
-    rules = Rules(takes=lambda table: part.table in (None, table), sums=session.sums, adopt_new=False)
-    merged = merge_trees(session.merge_store, session.engine, sides, rules, session.progress)
+    terms = MergeTerms(
+        takes=lambda table: part.table in (None, table), policies=taking_back(session.rules()), adopt_new=False
+    )
+    merged = merge_trees(session.merge_store, session.engine, sides, terms, session.progress)
     if merged.tree.tables == ours.tables and merged.tree.conflicts == ours.conflicts:
         return Next(None)
     parents = (Parent(head, session.repo.branch),)

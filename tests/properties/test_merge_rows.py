@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from prontosync.history.commits import Tree
 from prontosync.history.disputes import Dispute, Disputes, Origin, read_disputes, rows_by_key, write_disputes
 from prontosync.history.live_rows import name_order
-from prontosync.history.merge import Merged, Rules, Sides, merge_trees
+from prontosync.history.merge import Merged, MergeTerms, Sides, merge_trees
+from prontosync.history.policies import Policies
 from prontosync.history.sets import Cells, Rows, State, is_settled, shown_row
 from prontosync.model.schema import Column, TableSchema, decimal_parts
 from prontosync.model.values import Row, canonical, restored
@@ -131,7 +132,7 @@ class _Pool:
 @given(cases())
 def test_a_merge_is_what_the_rules_say_whichever_side_is_called_ours(keeper: Keeper, case: Case) -> None:
     base, ours, theirs = _trees(keeper, case)
-    rules = Rules(sums=lambda table: case.sums)
+    rules = _terms(case)
     one = _merge(keeper, base, ours, theirs, rules)
     two = _merge(keeper, base, theirs, ours, rules)
     expected = _reference(case)
@@ -153,7 +154,7 @@ def test_a_merge_is_what_the_rules_say_whichever_side_is_called_ours(keeper: Kee
 @given(cases(), st.sampled_from(["ours", "theirs"]))
 def test_prefer_decides_what_nothing_else_does(keeper: Keeper, case: Case, prefer: str) -> None:
     base, ours, theirs = _trees(keeper, case)
-    merged = _merge(keeper, base, ours, theirs, Rules(sums=lambda table: case.sums, prefer=prefer))
+    merged = _merge(keeper, base, ours, theirs, _terms(case, prefer))
     plain, base_rows = _reference(case), case.base or {}
     decided = {
         key: _preferred(prefer, row, base_rows.get(key), case.ours.get(key), case.theirs.get(key))
@@ -168,7 +169,7 @@ def test_prefer_decides_what_nothing_else_does(keeper: Keeper, case: Case, prefe
 @given(cases())
 def test_a_side_that_did_nothing_changes_nothing(keeper: Keeper, case: Case) -> None:
     base, ours, _ = _trees(keeper, case)
-    rules = Rules(sums=lambda table: case.sums)
+    rules = _terms(case)
     for sides in ((base, ours, base), (ours, ours, ours), (base, base, base)):
         if case.base is not None:
             merged = _merge(keeper, *sides, rules)
@@ -182,13 +183,21 @@ def test_a_side_that_did_nothing_changes_nothing(keeper: Keeper, case: Case) -> 
 @given(cases())
 def test_candidates_come_back_with_their_origins(keeper: Keeper, case: Case) -> None:
     base, ours, theirs = _trees(keeper, case)
-    merged = _merge(keeper, base, ours, theirs, Rules(sums=lambda table: case.sums))
+    merged = _merge(keeper, base, ours, theirs, _terms(case))
     table = _table(keeper, merged.tree)
     disputes = read_disputes(table, merged.tree.conflicts.get("t"))
     assert write_disputes(keeper.store, disputes) == merged.tree.conflicts.get("t")
     for dispute in disputes.rows.values():
         for candidate in dispute.candidates(table.schema):
             assert {origin.branch for origin in candidate.origins} <= {OURS.branch, THEIRS.branch, "here", "there"}
+
+
+def _terms(case: Case, prefer: str | None = None) -> MergeTerms:
+    def policies(table: StoredTable) -> Policies:
+        columns = tuple("sum" if name in case.sums else None for name in table.schema.names)
+        return Policies(columns=columns, preferred=(None,) * len(columns))
+
+    return MergeTerms(policies=policies, prefer=prefer)
 
 
 def _trees(keeper: Keeper, case: Case) -> tuple[Tree, Tree, Tree]:
@@ -219,7 +228,7 @@ def _dispute(schema: TableSchema, state: State) -> Dispute:
     return dispute
 
 
-def _merge(keeper: Keeper, base: Tree, ours: Tree, theirs: Tree, rules: Rules) -> Merged:
+def _merge(keeper: Keeper, base: Tree, ours: Tree, theirs: Tree, rules: MergeTerms) -> Merged:
     return merge_trees(keeper.store, keeper.engine, Sides(base, ours, theirs, OURS, THEIRS), rules)
 
 

@@ -1,0 +1,50 @@
+"""What a merge goes by here: from the rules in force to the policies of each table, and who wrote a side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from prontosync.history.commits import Commits
+from prontosync.history.policies import HEAD_OFFICE, NO_POLICIES, Policies, Writer, policies_of
+from prontosync.model.ids import ObjectId
+from prontosync.model.rules import SUM, Rules, TableRules
+
+if TYPE_CHECKING:
+    from prontosync.tables.reader import StoredTable
+
+
+def policies_by(rules: Rules) -> Callable[[StoredTable], Policies]:
+    """The policies of a table by these rules."""
+
+    def policies(table: StoredTable) -> Policies:
+        shared, added = rules.shared.effective(table.name), rules.added.effective(table.name)
+        if shared == added == TableRules():
+            return NO_POLICIES
+        return policies_of(table.schema, rules, shared, added)
+
+    return policies
+
+
+def taking_back(rules: Rules) -> Callable[[StoredTable], Policies]:
+    """The policies of a change that somebody takes back: sums alone. The other policies say who may write, or which of
+    two edits stands, and taking back is neither."""
+    sums = policies_by(rules)
+
+    def policies(table: StoredTable) -> Policies:
+        columns = tuple(policy if policy == SUM else None for policy in sums(table).columns)
+        return Policies(columns=columns, preferred=(None,) * len(columns))
+
+    return policies
+
+
+def writer_of(commits: Commits, commit: ObjectId, rules: Rules) -> Writer:
+    """Who made the changes that a commit stands for: its store, which is head office's or not."""
+    tip = commits.read(commit)
+    return Writer(tip.store, tip.store == (rules.store or HEAD_OFFICE), tip.time)
+
+
+def writer_of_all(commits: Commits, tips: Sequence[ObjectId], rules: Rules) -> Writer:
+    """The same for what several commits hold together: head office's, where one is."""
+    writers = [writer_of(commits, tip, rules) for tip in tips]
+    return next((writer for writer in writers if writer.trusted), writers[0])
