@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from prontosync.history.disputes import Dispute, Disputes, Key, Origin
+from prontosync.history.disputes import Dispute, Disputes, Key, Origin, name_order
+from prontosync.history.marks import Mark
 from prontosync.history.sets import Rows, shown_row
 from prontosync.model import encoding
 from prontosync.model.ids import object_id
@@ -15,6 +16,8 @@ from prontosync.model.schema import TableSchema
 from prontosync.model.values import Row, Value, restored
 
 ID_DIGITS = 12
+HERE = "ours"
+"""In place of a branch: what this place shows while another row is held."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,8 @@ class Choice:
 
 @dataclass(frozen=True)
 class Conflict:
-    """A disputed cell (``column``) or row (None). ``id`` is the same wherever the conflict travels. ``row`` is the
-    shown row."""
+    """A disputed cell (``column``) or row (None), or a row that is marked. ``id`` is the same wherever the conflict
+    travels. ``row`` is the shown row. ``detail`` says of a mark what is broken."""
 
     id: str
     table: str
@@ -43,6 +46,7 @@ class Conflict:
     choices: tuple[Choice, ...]
     row: Row | None
     since: str
+    detail: str = ""
 
     @property
     def shown(self) -> Value | Row | None:
@@ -54,17 +58,27 @@ class Conflict:
 
 def conflicts_of(table: str, disputes: Disputes) -> Iterator[Conflict]:
     """The conflicts of a table in key order, cells in column order."""
-    order = sorted(range(len(disputes.schema.names)), key=lambda i: disputes.schema.names[i])
+    order = name_order(disputes.schema)
     for key, dispute in disputes.rows.items():
-        row = shown_row(dispute.state, order)
+        row = dispute.shows(order)
         for column in _columns(dispute, disputes.schema):
             yield _conflict(table, disputes.schema, key, column, dispute, row)
+        if dispute.mark is not None:
+            yield _marked(table, disputes.schema, key, dispute.mark, shown_row(dispute.state, order), row)
 
 
-def conflict_id(table: str, schema: TableSchema, key: Key, column: str | None) -> str:
-    """Stable across machines: made of table, key and column."""
+def _marked(table: str, schema: TableSchema, key: Key, mark: Mark, intended: Row | None, shown: Row | None) -> Conflict:
+    choices = [Choice(intended, (Origin(mark.branch, mark.commit, mark.kind, mark.since),))]
+    if mark.holds and shown != intended:
+        choices.append(Choice(shown, (Origin(HERE, "", mark.kind, mark.since),)))
+    identity = conflict_id(table, schema, key, None, mark.kind)
+    return Conflict(identity, table, schema, key, mark.kind, None, tuple(choices), shown, mark.since, mark.detail)
+
+
+def conflict_id(table: str, schema: TableSchema, key: Key, column: str | None, mark: str | None = None) -> str:
+    """Stable across machines: made of table, key and column, or the kind of a mark."""
     named = key_to_json(tuple(restored(v) for v in key), schema)
-    text = [table, {name: str(value) for name, value in named.items()}, column]
+    text = [table, {name: str(value) for name, value in named.items()}, column, *([mark] if mark else [])]
     return object_id(encoding.encode(text))[:ID_DIGITS]
 
 

@@ -2,17 +2,19 @@
 
 Stored one Parquet a table, a row a candidate: the table's columns, ``_ps_column`` (null for a whole row),
 ``_ps_present``, ``_ps_from``, ``_ps_commit``, ``_ps_kind``, ``_ps_since``. Two sets are equal by their values,
-whatever the last four say.
+whatever the last four say. A mark (``history.marks``) is a row of its own, of the whole row, with its detail in
+``_ps_kind``: there stands the row as it is intended, which under a hold is not what the table shows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from prontosync.disk.objects import ObjectStore
-from prontosync.history.sets import Cells, Rows, State
+from prontosync.history.marks import Mark, marked
+from prontosync.history.sets import Cells, Rows, State, is_settled, shown_row, state_of
 from prontosync.model.changes import COLUMN, COMMIT, FROM, KIND, PRESENT, SINCE
 from prontosync.model.encoding import MalformedObject
 from prontosync.model.ids import ObjectId, ObjectName
@@ -50,10 +52,26 @@ class Candidate:
 
 @dataclass
 class Dispute:
-    """A disputed row: its state, and the origins of candidates by (column or None, canonical value)."""
+    """A disputed or marked row: its state, which under a hold is what is intended, and the origins of candidates by
+    (column or None, canonical value). ``shown`` is what the table shows under a hold."""
 
     state: State
     origins: dict[tuple[str | None, Value], list[Origin]] = field(default_factory=dict)
+    mark: Mark | None = None
+    shown: Row | None = None
+
+    @property
+    def held(self) -> bool:
+        return self.mark is not None and self.mark.holds
+
+    @property
+    def open(self) -> bool:
+        """Whether anything is left to decide."""
+        return self.mark is not None or not is_settled(self.state)
+
+    def shows(self, order: Sequence[int]) -> Row | None:
+        """The row that the table shows; ``order`` as in ``shown_row``."""
+        return self.shown if self.held else shown_row(self.state, order)
 
     def add(self, column: str | None, value: Value, origin: Origin) -> None:
         known = self.origins.setdefault((column, value), [])
@@ -85,11 +103,11 @@ class Disputes:
         self.rows: dict[Key, Dispute] = dict(rows or {})
 
     def __len__(self) -> int:
-        """How many cells and rows are in dispute."""
-        return sum(count(dispute.state) for dispute in self.rows.values())
+        """How many cells and rows are in dispute or marked."""
+        return sum(count(dispute.state) + (dispute.mark is not None) for dispute in self.rows.values())
 
     def state(self, key: Key, row: Row | None) -> State:
-        """The state of a row whose shown values are ``row`` (canonical)."""
+        """The state of a row whose shown values are ``row`` (canonical); of one that is held, what is intended."""
         dispute = self.rows.get(key)
         if dispute is not None:
             return dispute.state
@@ -116,7 +134,7 @@ class Disputes:
 
     def _sets(self) -> dict[Key, object]:
         """By key, what is in dispute: the whole rows, or the cells that are (the settled ones are the table's)."""
-        return {key: _dispute_value(dispute.state, self.schema) for key, dispute in self.rows.items()}
+        return {key: _dispute_value(dispute, self.schema) for key, dispute in self.rows.items()}
 
 
 def keys_table(schema: TableSchema, keys: Iterable[Key]) -> pa.Table:
@@ -149,6 +167,11 @@ def rows_table(schema: TableSchema, rows: Iterable[Row]) -> pa.Table:
     return pa.table(arrays, schema=arrow)
 
 
+def name_order(schema: TableSchema) -> list[int]:
+    """The indexes of the columns in the order of their names."""
+    return sorted(range(len(schema.names)), key=lambda i: schema.names[i])
+
+
 def count(state: State) -> int:
     """How many disputed cells or rows a state is."""
     if isinstance(state, Rows):
@@ -165,9 +188,13 @@ def write_disputes(store: ObjectStore, disputes: Disputes) -> ObjectId | None:
     schema = disputes.schema
     columns: dict[str, list[Value]] = {field.name: [] for field in _candidate_schema(schema)}
     for key in sorted(disputes.rows, key=lambda k: orderable_row(restored(v) for v in k)):
-        for candidate in disputes.rows[key].candidates(schema):
+        dispute = disputes.rows[key]
+        for candidate in dispute.candidates(schema):
             for origin in candidate.origins:
                 _append(columns, schema, key, candidate, origin)
+        if (mark := dispute.mark) is not None:
+            whole = Candidate(None, shown_row(dispute.state, name_order(schema)), ())
+            _append(columns, schema, key, whole, Origin(mark.branch, mark.commit, mark.text, mark.since))
     if not columns[COLUMN]:
         return None
     arrow = _candidate_schema(schema)
@@ -183,7 +210,8 @@ def candidate_rows(store: ObjectStore, schema: TableSchema, identity: ObjectId) 
 
 
 def read_disputes(table: StoredTable, identity: ObjectId | None) -> Disputes:
-    """The open conflicts of a table at one state; the settled cells of a disputed row are those of the table.
+    """The open conflicts of a table at one state; the settled cells of a disputed row are those of the table, or, where
+    it is held, those of the intended row.
 
     Raises MalformedObject where the candidates are not such a set.
     """
@@ -221,6 +249,28 @@ def _entries(schema: TableSchema, table: pa.Table) -> dict[Key, list[_Entry]]:
 
 
 def _dispute(schema: TableSchema, entries: list[_Entry], row: Row | None) -> Dispute:
+    mark, intended, entries = _unmarked(entries)
+    if mark is None:
+        return _disputed(schema, entries, row)
+    wanted = intended if mark.holds else row
+    dispute = _disputed(schema, entries, wanted) if entries else Dispute(state_of(wanted))
+    dispute.mark, dispute.shown = mark, row if mark.holds else None
+    return dispute
+
+
+def _unmarked(entries: list[_Entry]) -> tuple[Mark | None, Row | None, list[_Entry]]:
+    """The mark among a row's entries and the row that it is on, and the other entries."""
+    marks = [(marked(e.origin.kind, e.origin.branch, e.origin.commit, e.origin.since), e) for e in entries]
+    found = [(mark, entry) for mark, entry in marks if mark is not None]
+    if not found:
+        return None, None, entries
+    if len(found) > 1 or found[0][1].column is not None:
+        raise MalformedObject("a row with several marks, or a mark on a column")
+    mark, entry = found[0]
+    return mark, entry.value, [other for other in entries if other is not entry]
+
+
+def _disputed(schema: TableSchema, entries: list[_Entry], row: Row | None) -> Dispute:
     columns = {entry.column for entry in entries}
     if columns == {None}:
         rows = frozenset(entry.value for entry in entries)
@@ -270,7 +320,18 @@ def _candidate_schema(schema: TableSchema) -> pa.Schema:
     return pa.schema([*fields, *(pa.field(name, pa.string()) for name in (FROM, COMMIT, KIND, SINCE))])
 
 
-def _dispute_value(state: State, schema: TableSchema) -> object:
+def _dispute_value(dispute: Dispute, schema: TableSchema) -> object:
+    mark = dispute.mark
+    if mark is None:
+        return _set_value(dispute.state, schema)
+    if not mark.holds:
+        return mark.text, _set_value(dispute.state, schema)
+    state = dispute.state
+    whole = frozenset(zip(schema.names, state.cells, strict=True)) if isinstance(state, Cells) else None
+    return "held", whole or _set_value(state, schema)
+
+
+def _set_value(state: State, schema: TableSchema) -> object:
     if isinstance(state, Cells):
         return frozenset((n, c) for n, c in zip(schema.names, state.cells, strict=True) if len(c) > 1)
     if isinstance(state, Rows):
@@ -289,7 +350,8 @@ def _reordered(dispute: Dispute, order: list[int]) -> Dispute:
         (column, tuple(value[i] for i in order) if column is None and value is not None else value): origins
         for (column, value), origins in dispute.origins.items()
     }
-    return Dispute(state, moved)
+    shown = None if dispute.shown is None else tuple(dispute.shown[i] for i in order)
+    return Dispute(state, moved, dispute.mark, shown)
 
 
 def _row_order(row: Row | None) -> tuple[object, ...]:

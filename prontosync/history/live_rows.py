@@ -15,8 +15,18 @@ import pyarrow as pa
 from prontosync.engine.arrow import arrow_schema
 from prontosync.engine.connection import Engine
 from prontosync.errors import Unfit
-from prontosync.history.disputes import Dispute, Disputes, Key, Origin, keys_table, rows_by_key, rows_table
-from prontosync.history.sets import Cells, Rows, State, applied_row, as_state, is_settled, shown_row, snapshot_row
+from prontosync.history.disputes import Dispute, Disputes, Key, Origin, keys_table, name_order, rows_by_key, rows_table
+from prontosync.history.sets import (
+    Cells,
+    Rows,
+    State,
+    applied_row,
+    as_state,
+    canonical_row,
+    held_row,
+    snapshot_row,
+    state_of,
+)
 from prontosync.model.changes import PRESENT
 from prontosync.model.schema import TableSchema
 from prontosync.model.values import Row
@@ -95,17 +105,22 @@ class DisputedRows:
         for key, dispute in self._before.rows.items():
             now = live.get(key)
             before = now if self._pins is None else self._carry.row(self._pins.get(key), now)
-            state = snapshot_row(self._carry.state(dispute.state, now), before, now)
-            if not is_settled(state):
-                self.disputes.rows[key] = self._carried(dispute, state)
+            carried = self._carry.state(dispute.state, now)
+            after = self._carried(dispute, (held_row if dispute.held else snapshot_row)(carried, before, now))
+            if dispute.held:
+                # What is live is what the table shows, until a merge tries the intended row again.
+                after.shown = canonical_row(now)
+                after.mark = None if after.state == state_of(now) else dispute.mark
+            if after.open:
+                self.disputes.rows[key] = after
                 self.pins[key] = now
-            if (row := shown_row(state, order)) is not None:
+            if (row := after.shows(order)) is not None:
                 shown.append(row)
         self._more = len(live) - len(shown)
         return shown
 
     def _carried(self, before: Dispute, state: State) -> Dispute:
-        after = Dispute(state)
+        after = Dispute(state, mark=None if before.held else before.mark)
         for candidate in list(after.candidates(self.schema)):
             known = before.origins.get((candidate.column, candidate.value))
             kind = "row" if candidate.column is None else "cell"
@@ -174,7 +189,8 @@ def live_delta(
     kept: dict[Key, Row | None] = {}
     for key in keys:
         live = pins.get(key) if key in disputes.rows else old_rows.get(key)
-        row = applied_row(new_disputes.state(key, new_rows.get(key)), live)
+        held = key in new_disputes.rows and new_disputes.rows[key].held
+        row = live if held else applied_row(new_disputes.state(key, new_rows.get(key)), live)
         if live is not None:
             old.append(live)
         if row is not None:
@@ -188,11 +204,6 @@ def live_delta(
         yield special
 
     return LiveDelta(Deltas(schema, lambda: gathered(pieces())), kept)
-
-
-def name_order(schema: TableSchema) -> list[int]:
-    """The indexes of the columns in the order of their names."""
-    return sorted(range(len(schema.names)), key=lambda i: schema.names[i])
 
 
 def _in_columns(before: StoredTable, after: StoredTable) -> Iterator[Delta]:

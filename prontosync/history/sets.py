@@ -95,7 +95,7 @@ def merge_sets(base: frozenset[T], ours: frozenset[T], theirs: frozenset[T]) -> 
 def snapshot_row(state: State, before: Row | None, now: Row | None) -> State:
     """What a disputed row becomes when the live database held ``before`` and holds ``now``: the till's own candidate is
     replaced, the others stand."""
-    before, now = _canonical(before), _canonical(now)
+    before, now = canonical_row(before), canonical_row(now)
     if before == now:
         return state
     if isinstance(state, Rows):
@@ -108,14 +108,30 @@ def snapshot_row(state: State, before: Row | None, now: Row | None) -> State:
     return Cells(tuple(_edited(cell, b, n) for cell, b, n in zip(state.cells, before, now, strict=True)))
 
 
+def held_row(state: State, before: Row | None, now: Row | None) -> State:
+    """The same of a row that is held: ``state`` is intended, and the live database was left with ``before``. What the
+    till changed is laid over the intent cell by cell; where one of them lacks the row, both are candidates."""
+    before, now = canonical_row(before), canonical_row(now)
+    if before == now:
+        return state
+    if isinstance(state, Cells) and before is not None:
+        return snapshot_row(state, before, now)
+    return as_state((candidates(state) - ({before} if isinstance(state, Rows) else frozenset())) | {now})
+
+
+def state_of(row: Row | None) -> State:
+    """The state of a row that nothing is in dispute about."""
+    return None if row is None else settled(row)
+
+
 def applied_row(state: State, live: Row | None) -> Row | None:
     """What the live database holds after an apply: decided cells are written, disputed ones stay as the till has
     them."""
     if isinstance(state, Rows):
-        return _canonical(live)
+        return canonical_row(live)
     if state is None:
         return None
-    old = _canonical(live)
+    old = canonical_row(live)
     return tuple(_smallest(cell) if len(cell) == 1 or old is None else old[i] for i, cell in enumerate(state.cells))
 
 
@@ -140,5 +156,6 @@ def _smallest(cell: Cell) -> Value:
     return min(cell, key=lambda value: orderable(restored(value)))
 
 
-def _canonical(row: Row | None) -> Row | None:
+def canonical_row(row: Row | None) -> Row | None:
+    """A row, or None for "absent", with canonical values."""
     return None if row is None else tuple(canonical(value) for value in row)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from prontosync.errors import NotFound, UsageError
 from prontosync.history.commits import Tree
-from prontosync.history.conflicts import Choice, Conflict, conflicts_of
+from prontosync.history.conflicts import HERE, Choice, Conflict, conflicts_of
 from prontosync.history.disputes import Dispute, Disputes, Key, write_disputes
 from prontosync.history.merge import Counts
 from prontosync.history.row_patch import row_patch
@@ -150,8 +150,8 @@ def _decided(disputes: Disputes, state: State, one: Decision) -> State:
 
 def _side(conflict: Conflict, wanted: str, own_branch: str) -> str:
     """``ours`` is this repository's branch; ``theirs`` the only other one among the candidates."""
-    if wanted == "ours":
-        return own_branch
+    if wanted == HERE:
+        return HERE if any(HERE in choice.branches for choice in conflict.choices) else own_branch
     others = {branch for choice in conflict.choices for branch in choice.branches} - {own_branch}
     return next(iter(others)) if wanted == "theirs" and len(others) == 1 else wanted
 

@@ -19,11 +19,12 @@ from prontosync.history.disputes import (
     Origin,
     candidate_rows,
     keys_table,
+    name_order,
     read_disputes,
     rows_by_key,
     write_disputes,
 )
-from prontosync.history.live_rows import decode_pins, encode_pins, name_order
+from prontosync.history.live_rows import decode_pins, encode_pins
 from prontosync.history.sets import Cells, Rows, State, shown_row
 from prontosync.model.changes import PRESENT
 from prontosync.model.encoding import MalformedObject

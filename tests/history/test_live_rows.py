@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prontosync.history.disputes import Dispute, Disputes, Origin, rows_by_key
-from prontosync.history.live_rows import DisputedRows, KeyChanged, live_delta, name_order
+from prontosync.history.disputes import Dispute, Disputes, Origin, name_order, rows_by_key
+from prontosync.history.live_rows import DisputedRows, KeyChanged, live_delta
 from prontosync.history.sets import Cells, Rows, State, is_settled, settled, shown_row
 from prontosync.model.schema import Column, TableSchema
 from prontosync.model.values import Row

@@ -14,8 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prontosync.history.commits import Tree
-from prontosync.history.disputes import Dispute, Disputes, Origin, read_disputes, rows_by_key, write_disputes
-from prontosync.history.live_rows import name_order
+from prontosync.history.disputes import (
+    Dispute,
+    Disputes,
+    Origin,
+    name_order,
+    read_disputes,
+    rows_by_key,
+    write_disputes,
+)
 from prontosync.history.merge import Merged, MergeTerms, Sides, merge_trees
 from prontosync.history.policies import Policies
 from prontosync.history.sets import Cells, Rows, State, is_settled, shown_row
