@@ -41,6 +41,33 @@ class Bases:
         strange = self.strangers(ours, tips) | self.strangers(theirs, tips)
         return _without(tree, tree.tables.keys() & strange) if strange else tree
 
+    def down_base(self, base: Tree, ours: ObjectId, theirs: ObjectId, branch: str, names: Set[str]) -> Tree:
+        """``base`` with tables that only come down from ``branch`` as its version had them that our line merged last.
+
+        A common ancestor would not do: head office merges our commits, and keeps its own rows of such tables, so an
+        edit of ours would look like nothing, and be reverted; and one that came by way of a third branch would hold
+        rows that we never took.
+        """
+        last = self._merged_last(ours, theirs, branch)
+        if last is None or not names:
+            return base
+        tree = self.ancestry.commits.tree(last)
+        tables = {name: state for name, state in base.tables.items() if name not in names}
+        conflicts = {name: identity for name, identity in base.conflicts.items() if name not in names}
+        tables |= {name: state for name, state in tree.tables.items() if name in names}
+        conflicts |= {name: identity for name, identity in tree.conflicts.items() if name in names}
+        return replace(base, tables=tables, conflicts=conflicts)
+
+    def _merged_last(self, ours: ObjectId, theirs: ObjectId, branch: str) -> ObjectId | None:
+        """The version of a branch that a first-parent line holds: the one merged last, or the one that it began as."""
+        commits, line = self.ancestry.commits, list[ObjectId]()
+        for commit in self.ancestry.first_parents(ours):
+            line.append(commit)
+            merged = [p.commit for p in commits.read(commit).parents[1:] if p.branch == branch]
+            if merged:
+                return merged[-1] if commits.has(merged[-1]) else None
+        return next((commit for commit in line if self.ancestry.is_ancestor(commit, theirs)), None)
+
     def strangers(self, side: ObjectId, tips: Sequence[ObjectId]) -> set[str]:
         """Tables of common ancestors that a side neither had nor had dropped whenever it merged them: where one came
         later, what it lacks was never deleted."""

@@ -137,6 +137,19 @@ def _same_state(a: TableState | None, b: TableState) -> bool:
     return a is not None and without_changes(a) == without_changes(b)
 
 
+def same_table(a: Tree, b: Tree, name: str) -> bool:
+    """Whether two states have a table stored alike, with the same conflicts."""
+    mine, other = a.tables.get(name), b.tables.get(name)
+    if mine is None or other is None:
+        return mine is other
+    return _same_state(mine, other) and a.conflicts.get(name) == b.conflicts.get(name)
+
+
+def same_tables(a: Tree, b: Tree) -> bool:
+    """Whether two states have all tables stored alike, with the same conflicts."""
+    return a.tables.keys() == b.tables.keys() and all(same_table(a, b, name) for name in a.tables)
+
+
 def without_changes(state: TableState) -> TableState:
     """A state as it is stored, however it came about."""
     none = Changes(0, 0, 0)

@@ -16,6 +16,8 @@ from prontosync.engine.arrow import arrow_schema
 from prontosync.engine.connection import Engine
 from prontosync.errors import Unfit
 from prontosync.history.disputes import Dispute, Disputes, Key, Origin, keys_table, name_order, rows_by_key, rows_table
+from prontosync.history.policies import NO_POLICIES, NOBODY, Policies
+from prontosync.history.row_merge import RowMerge
 from prontosync.history.sets import (
     Cells,
     Rows,
@@ -23,7 +25,6 @@ from prontosync.history.sets import (
     applied_row,
     as_state,
     canonical_row,
-    held_row,
     snapshot_row,
     state_of,
 )
@@ -69,12 +70,19 @@ class DisputedRows:
 
     ``pins`` None: it was never noted what the live database held, so what it holds now counts as that. ``schema`` is
     the live one; a column that it lacks or has with another type is in dispute no more. ``keys`` are the disputed ones,
-    in key order. Raises KeyChanged.
+    in key order. ``policies`` are for rows that are held. Raises KeyChanged.
     """
 
     def __init__(
-        self, engine: Engine, disputes: Disputes, pins: Pins | None, origin: Origin, schema: TableSchema
+        self,
+        engine: Engine,
+        disputes: Disputes,
+        pins: Pins | None,
+        origin: Origin,
+        schema: TableSchema,
+        policies: Policies = NO_POLICIES,
     ) -> None:
+        self._held = RowMerge(schema, policies, NOBODY, NOBODY)
         self._engine, self._before, self._pins, self._origin = engine, disputes, pins, origin
         self.schema = schema
         self._carry = _Carry(disputes.schema, schema)
@@ -106,9 +114,12 @@ class DisputedRows:
             now = live.get(key)
             before = now if self._pins is None else self._carry.row(self._pins.get(key), now)
             carried = self._carry.state(dispute.state, now)
-            after = self._carried(dispute, (held_row if dispute.held else snapshot_row)(carried, before, now))
-            if dispute.held:
-                # What is live is what the table shows, until a merge tries the intended row again.
+            if not dispute.held:
+                after = self._carried(dispute, snapshot_row(carried, before, now))
+            else:
+                # The till never saw what is intended: its edit is merged into that, and goes on being what is shown.
+                merged = self._held.merge(state_of(canonical_row(before)), carried, state_of(canonical_row(now)))
+                after = self._carried(dispute, merged.state)
                 after.shown = canonical_row(now)
                 after.mark = None if after.state == state_of(now) else dispute.mark
             if after.open:

@@ -149,6 +149,9 @@ def forbidden_change(schema: TableSchema, policies: Policies, writer: Writer) ->
     if not policies.judges or writer.trusted:
         return None
     found = []
+    if policies.down:
+        free = [i for i in range(len(schema.columns)) if i not in policies.exempt]
+        found += [f"{CHANGE} <> '{UPDATE}'", *(f"n{i} IS DISTINCT FROM o{i}" for i in free)]
     if policies.append_only:
         found.append(f"{CHANGE} <> '{INSERT}'")
     if policies.owner is not None:

@@ -23,6 +23,7 @@ from prontosync.history.disputes import (
     rows_by_key,
     rows_by_key_list,
 )
+from prontosync.history.marks import Mark
 from prontosync.history.merge_clean import (
     HARD,
     OUTCOME,
@@ -296,7 +297,10 @@ class _Merge:
 
     def _note(self, key: Key, verdict: Verdict, mine: State, other: State) -> None:
         state = verdict.state
+        mark = self._mark(key)
         self.disputes.rows.pop(key, None)
+        if mark is not None:
+            self.disputes.rows[key] = Dispute(state, mark=mark)
         if is_settled(state):
             if state != mine:
                 self.taken, self.merged = (
@@ -306,6 +310,14 @@ class _Merge:
         if state != mine:
             self.disputed += count(state)
         self.disputes.rows[key] = self._dispute(key, verdict, mine, other)
+        self.disputes.rows[key].mark = mark
+
+    def _mark(self, key: Key) -> Mark | None:
+        """An invariant's mark, merged like anything else: who took it off decided. Holds are found out anew."""
+        sides = (self.base, self.ours, self.theirs)
+        known = [side.disputes.rows.get(key) if side else None for side in sides]
+        base, ours, theirs = (d.mark if d is not None and not d.held else None for d in known)
+        return ours if theirs == base else theirs if ours == base else ours or theirs
 
     def _dispute(self, key: Key, verdict: Verdict, mine: State, other: State) -> Dispute:
         """A disputed row with the origin of each candidate: as a side's own dispute knows it, else that side itself."""

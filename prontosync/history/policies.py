@@ -38,10 +38,14 @@ class Writer:
 
 @dataclass(frozen=True)
 class Policies:
-    """``columns`` has each column's own policy: "sum", "max", "min", "prefer" or None. ``preferred`` is the store that
-    ``prefer`` names, by column; ``prefer`` that of the whole row. ``newest`` is the time's column and ``register``
-    the columns that it decides together, itself among them; ``owner`` the owner's column. ``added`` are the columns,
-    or ``ROW``, that only the place's own file has a policy for."""
+    """``columns`` has each column's own policy: "sum", "max", "min", "prefer" or None.
+
+    ``preferred`` is the store that ``prefer`` names, by column; ``prefer`` that of the whole row. ``newest`` is the
+    time's column and ``register`` the columns that it decides together, itself among them; ``owner`` the owner's
+    column. ``down``: the columns without a policy of their own, and the rows, are head office's to change; ``exempt``
+    are the columns with one, ``none`` too. ``added`` are the columns, or ``ROW``, that only the place's own file has a
+    policy for.
+    """
 
     columns: tuple[str | None, ...] = ()
     preferred: tuple[str | None, ...] = ()
@@ -52,12 +56,15 @@ class Policies:
     owner: int | None = None
     append_only: bool = False
     delete: str | None = None
+    down: bool = False
+    exempt: frozenset[int] = frozenset()
     added: frozenset[int] = frozenset()
 
     @property
     def judges(self) -> bool:
         """Whether a change that only one side made may be refused for who made it."""
-        return self.append_only or self.owner is not None or self.prefer is not None or any(self.preferred)
+        named = self.prefer is not None or any(self.preferred)
+        return self.append_only or self.owner is not None or self.down or named
 
     @property
     def changes_equals(self) -> bool:
@@ -88,10 +95,12 @@ NOBODY = Writer()
 def policies_of(schema: TableSchema, rules: Rules, shared: TableRules, added: TableRules) -> Policies:
     """The policies of a table. What does not fit its columns says nothing: it is told when the configuration is read.
 
-    ``shared`` is what head office says of the table, ``added`` what the place's own file says beside it.
+    ``shared`` is what head office says of the table, ``added`` what the place's own file says beside it. In a table
+    that comes down from head office a local edit is in dispute, unless a policy decides about it.
     """
     own = [_column_policies(schema, rules, said) for said in (shared, added)]
     columns = tuple(a or b for a, b in zip(*own, strict=True))
+    exempt = frozenset(i for i, policy in enumerate(columns) if policy)
     only_added = {i for i, (a, b) in enumerate(zip(*own, strict=True)) if b and not a}
     newest = _newest(schema, shared) if shared.newest else _newest(schema, added)
     register = _register(schema, columns, newest)
@@ -105,9 +114,11 @@ def policies_of(schema: TableSchema, rules: Rules, shared: TableRules, added: Ta
         newest=newest,
         newest_type=schema.columns[newest].type if newest is not None else "",
         register=register,
+        exempt=exempt,
         owner=_index(schema, shared.owner or added.owner),
         append_only=shared.append_only or added.append_only,
         delete=shared.delete or added.delete,
+        down=_flow(shared, added) == "down" and newest is None and not (_row_rules(shared) or _row_rules(added)),
         added=frozenset(only_added | ({ROW} if row_added else set())),
     )
 
@@ -169,6 +180,10 @@ def _newest(schema: TableSchema, said: TableRules) -> int | None:
 
 def _row_rules(said: TableRules) -> bool:
     return bool(said.prefer or said.owner or said.append_only or said.delete)
+
+
+def _flow(shared: TableRules, added: TableRules) -> str | None:
+    return shared.flow or added.flow
 
 
 def _index(schema: TableSchema, name: str | None) -> int | None:

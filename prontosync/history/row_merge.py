@@ -16,6 +16,7 @@ from prontosync.model.rules import MAX, MIN, PREFER, SUM, WINS
 from prontosync.model.schema import MAX_PRECISION, TableSchema, decimal_parts
 from prontosync.model.values import Value, canonical, orderable, restored, same
 
+DOWN = "flow = down"
 _EXACT = decimal.Context(prec=3 * MAX_PRECISION)
 
 
@@ -59,7 +60,7 @@ class RowMerge:
             return _kept_row(base, side)
         cells = list(side.cells)
         for i, (before, now) in enumerate(zip(base.cells, side.cells, strict=True)):
-            if before != now:
+            if before != now and not (rule == DOWN and i in self.policies.exempt):
                 verdict.refused[i] = rule
                 cells[i] = _kept(before, now)
         return Cells(tuple(cells))
@@ -69,6 +70,8 @@ class RowMerge:
         policies = self.policies
         if writer.trusted:
             return None
+        if policies.down:
+            return DOWN
         if policies.append_only and base is not None:
             return "append_only"
         owned = base if base is not None else side
@@ -276,4 +279,4 @@ def _settled(side: Cells, columns: Sequence[int]) -> bool:
 def kind_of(verdict: Verdict, column: int) -> str | None:
     """The kind of conflict, where it is one that no other rule would make."""
     refused = verdict.refused.get(column) or verdict.refused.get(ROW)
-    return "owner" if refused in ("owner", PREFER) else None
+    return "owner" if refused in ("owner", DOWN, PREFER) else None

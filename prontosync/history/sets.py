@@ -108,17 +108,6 @@ def snapshot_row(state: State, before: Row | None, now: Row | None) -> State:
     return Cells(tuple(_edited(cell, b, n) for cell, b, n in zip(state.cells, before, now, strict=True)))
 
 
-def held_row(state: State, before: Row | None, now: Row | None) -> State:
-    """The same of a row that is held: ``state`` is intended, and the live database was left with ``before``. What the
-    till changed is laid over the intent cell by cell; where one of them lacks the row, both are candidates."""
-    before, now = canonical_row(before), canonical_row(now)
-    if before == now:
-        return state
-    if isinstance(state, Cells) and before is not None:
-        return snapshot_row(state, before, now)
-    return as_state((candidates(state) - ({before} if isinstance(state, Rows) else frozenset())) | {now})
-
-
 def state_of(row: Row | None) -> State:
     """The state of a row that nothing is in dispute about."""
     return None if row is None else settled(row)

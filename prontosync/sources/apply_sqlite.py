@@ -138,7 +138,8 @@ def _check_after(connection: Connection, table: Staged) -> None:
         if rowid is not None:
             raise ConstraintBroken(
                 f'table "{table.name}", row ({table.key_text(kind, rowid)}) is not as it was written:'
-                " a trigger or the column's declared type changes it"
+                " a trigger or the column's declared type changes it",
+                row=table.refused(kind, rowid),
             )
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from prontosync.errors import Busy, Moved, NotFound, Unfit
 from prontosync.model.objects import Changes
 from prontosync.model.schema import DatabaseDdl, Ddl, TableSchema
+from prontosync.model.values import Row
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,10 +46,24 @@ class SchemaMoved(Unfit):
     id = "schema-moved"
 
 
+class RefusedRow(NamedTuple):
+    """A row that was to be written: its table, and its key in the order of the schema's."""
+
+    table: str
+    key: Row
+
+
 class ConstraintBroken(Unfit):
-    """The live database does not accept a row; the message names table, key and constraint. Nothing was written."""
+    """The live database does not accept a row; the message names table, key and constraint. Nothing was written.
+
+    ``row`` is the row that would have to be left as it is for the others to be accepted, None where that is not
+    known."""
 
     id = "constraint"
+
+    def __init__(self, message: str, hint: str | None = None, row: RefusedRow | None = None) -> None:
+        super().__init__(message, hint)
+        self.row = row
 
 
 class RowsMoved(Moved):

@@ -79,14 +79,15 @@ def _check_left(
                 conditions.append(f"NOT {staged.is_staged('old', 'c', staged.touching(key.columns, 's'))}")
         if action == "NO ACTION":
             conditions += [f"NOT {again}" for again in _given_again(key, parent)]
-        row = connection.value(
-            f"SELECT {_name_of(child)} AS row FROM {parent.temp(kind)} AS n CROSS JOIN {parent.main} AS p"
+        found = connection.rows(
+            f"SELECT {_name_of(child)} AS row, n.rowid AS n FROM {parent.temp(kind)} AS n CROSS JOIN {parent.main} AS p"
             f" CROSS JOIN main.{quoted(child.name)} AS c WHERE {' AND '.join(conditions)} LIMIT 1"
         )
-        if row is not None:
+        if found:
             verb = "be deleted" if kind == "deletes" else "get another key"
             raise ConstraintBroken(
-                f'table "{child.name}", row ({row}) refers to a row of "{parent.name}" that is to {verb}'
+                f'table "{child.name}", row ({found[0]["row"]}) refers to a row of "{parent.name}" that is to {verb}',
+                row=parent.refused(kind, int(found[0]["n"])),
             )
 
 
@@ -114,7 +115,8 @@ def _check_orphans(connection: Connection, key: LiveForeignKey, child: Staged, k
         columns = ", ".join(key.columns)
         raise ConstraintBroken(
             f'table "{child.name}", row ({child.key_text(kind, rowid)}): its foreign key ({columns}) finds no row in'
-            f' table "{key.table}"'
+            f' table "{key.table}"',
+            row=child.refused(kind, rowid),
         )
 
 

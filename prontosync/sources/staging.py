@@ -19,7 +19,7 @@ from prontosync.model.progress import UNTOLD, Task
 from prontosync.sources.bindings import RowBinder, key_text
 from prontosync.sources.catalog import LiveTable
 from prontosync.sources.connection import Connection
-from prontosync.sources.contract import RowChanges, SourceTable
+from prontosync.sources.contract import RefusedRow, RowChanges, SourceTable
 from prontosync.sources.statements import chain, quoted
 
 Kind = Literal["deletes", "inserts", "old", "new"]
@@ -69,13 +69,25 @@ class Staged:
         return _temp(kind, self.loaded.number)
 
     def key_text(self, kind: Kind, rowid: int) -> str:
-        """The key of a staged row, for a message: the changes are gone through again for it."""
+        """The key of a staged row, for a message."""
+        rows, at = self._find(kind, rowid)
+        return key_text(rows, at, self.loaded.table.schema)
+
+    def refused(self, kind: Kind, rowid: int) -> RefusedRow:
+        """A staged row, for an error."""
+        rows, at = self._find(kind, rowid)
+        key = self.loaded.table.schema.key
+        row = rows.select(list(key)).slice(at, 1).to_pylist()[0]
+        return RefusedRow(self.name, tuple(row[name] for name in key))
+
+    def _find(self, kind: Kind, rowid: int) -> tuple[pa.Table, int]:
+        """A staged row: the changes are gone through again for it."""
         at = rowid - 1
         for piece in self.loaded.changes:
             if piece.table.name == self.name:
                 rows = _rows(piece, kind)
                 if at < rows.num_rows:
-                    return key_text(rows, at, piece.table.schema)
+                    return rows, at
                 at -= rows.num_rows
         raise IndexError(rowid)
 

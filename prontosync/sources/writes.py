@@ -109,7 +109,8 @@ class _Writer:
                 raise OrderMatters from error
             rowid = self._failing(table.count(kind), statement)
             raise ConstraintBroken(
-                f'table "{table.name}", row ({table.key_text(kind, rowid)}): the database refuses it: {error}'
+                f'table "{table.name}", row ({table.key_text(kind, rowid)}): the database refuses it: {error}',
+                row=table.refused(kind, rowid),
             ) from error
 
     def _failing(self, rows: int, statement: Statement) -> int:

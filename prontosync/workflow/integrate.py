@@ -15,13 +15,17 @@ from prontosync.history.commits import Tree
 from prontosync.history.merge import Counts
 from prontosync.model.ids import ObjectId
 from prontosync.model.objects import Changes
-from prontosync.sources.contract import RowsMoved
+from prontosync.sources.contract import ConstraintBroken, RowsMoved
 from prontosync.workflow.apply import Plan, plan_apply, write_live
+from prontosync.workflow.holding import refuse
 from prontosync.workflow.live import conflict_count
 from prontosync.workflow.session import Session
 from prontosync.workflow.snapshot import Snapshot, take_snapshot
 
 TRIES = 4
+REFUSALS = 50
+"""So many rows that no test of ours explains are held back in one run; one more is an error."""
+HOLDING = ("merge", "pull", "undo", "revert")
 
 
 class StillMoving(Moved):
@@ -83,7 +87,7 @@ def integrate(
         snapshot = first if first and not number else take_snapshot(session, allow_deletes=allow_deletes)
         before = snapshot.head or session.need_head()
         try:
-            return _with_source(session, event, build, snapshot, before, allow_deletes)
+            return _held_back(session, event, build, snapshot, before, allow_deletes)
         except RowsMoved as error:
             moved = error
     raise StillMoving(f"{moved.message}, in {TRIES} tries", "run it again when the till is less busy")
@@ -96,6 +100,20 @@ def forecast(session: Session, build: Build) -> Forecast:
     tree = session.commits.tree(following.commit or before)
     plan = plan_apply(session, before, tree) if session.source is not None else None
     return Forecast(following, tree, conflict_count(session, tree), plan)
+
+
+def _held_back(
+    session: Session, event: str, build: Build, snapshot: Snapshot, before: ObjectId, allow_deletes: Sequence[str]
+) -> Outcome:
+    """Do it; a row that the live database refuses, for whatever reason, is held back and the rest tried again. What a
+    person decided is not: they are told."""
+    for _ in range(REFUSALS):
+        try:
+            return _with_source(session, event, build, snapshot, before, allow_deletes)
+        except ConstraintBroken as error:
+            if event not in HOLDING or not refuse(session, error):
+                raise
+    return _with_source(session, event, build, snapshot, before, allow_deletes)
 
 
 def _without_source(session: Session, event: str, build: Build) -> Outcome:

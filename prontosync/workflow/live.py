@@ -19,6 +19,7 @@ from prontosync.model.objects import Changes, TableState
 from prontosync.model.progress import Batch, Task, told
 from prontosync.model.schema import TableSchema
 from prontosync.workflow.session import Session
+from prontosync.workflow.terms import table_policies
 
 if TYPE_CHECKING:
     from prontosync.history.live_rows import DisputedRows, Pins
@@ -221,7 +222,8 @@ class LiveReader:
         pins = load_pins(self._session, self._head, name, parent.schema)
         branch = self._session.repo.branch
         origin = Origin(branch, self._head, "cell", self._session.now())
-        return DisputedRows(self._session.engine, disputes, pins, origin, schema)
+        policies = table_policies(self._session.rules(), name, lambda: schema)
+        return DisputedRows(self._session.engine, disputes, pins, origin, schema, policies)
 
     def _stored(self, name: str) -> StoredTable | None:
         from prontosync.tables.reader import StoredTable

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from prontosync.errors import UsageError
+from prontosync.history.commits import EMPTY, same_table, same_tables
 from prontosync.history.disputes import Origin
 from prontosync.history.merge import Counts, Merged, MergeTerms, Sides, merge_trees
+from prontosync.history.policies import NOBODY, Writer
 from prontosync.model.ids import ObjectId
 from prontosync.model.names import TAG_PREFIX, RefName
 from prontosync.model.objects import Parent
+from prontosync.workflow.holding import has_holds, with_holds
 from prontosync.workflow.integrate import Forecast, Next, Outcome, forecast, integrate
 from prontosync.workflow.session import Session
 from prontosync.workflow.terms import policies_by, writer_of
@@ -64,17 +67,49 @@ def build_merge(session: Session, head: ObjectId, theirs: Theirs, prefer: str | 
     mine = session.ancestry.only_in([head], [theirs.commit])
     other = session.ancestry.only_in([theirs.commit], [head])
     owed = _owed(session, head, theirs)
-    if not other and not owed:
-        return Next(None)
-    if theirs.direction == "same" and not mine:
+    same = theirs.direction == "same"
+    if same and other and not mine and not session.refused:
         return Next(theirs.commit, merged=True, fast_forward=True, counts=_forward_counts(session, head, theirs.commit))
-    if theirs.direction != "same" and not owed and brings_nothing(session, other):
-        return Next(None)
+    if not owed and (not other or (not same and brings_nothing(session, other))):
+        return _again(session, head, theirs)
     result = _merged(session, head, theirs, prefer)
     parents = (Parent(head, session.repo.branch), Parent(theirs.commit, theirs.branch))
     words = message or f"merge {theirs.branch} into {session.repo.branch}"
     commit = session.commits.add(result.tree, parents, session.stamp(), words, merge=not result.preferred)
     return Next(commit, merged=True, counts=result.counts, waiting=result.waiting)
+
+
+def _again(session: Session, head: ObjectId, theirs: Theirs) -> Next:
+    """What is to be done where theirs brings nothing: local edits of tables that come down are put in dispute, and rows
+    that were held are tried again."""
+    tree = session.commits.tree(head)
+    restless = _edited_below(session, head, theirs)
+    if not restless and not has_holds(session, tree):
+        return Next(None)
+    result = _merged(session, head, theirs, None, restless)
+    if same_tables(result.tree, tree):
+        return Next(None)
+    words = "show rows that were held" if not restless else f"local edits of {', '.join(sorted(restless))}"
+    parents = (Parent(head, session.repo.branch),)
+    commit = session.commits.add(result.tree, parents, session.stamp(), words, merge=not result.preferred)
+    return Next(commit, merged=True, counts=result.counts)
+
+
+def _edited_below(session: Session, head: ObjectId, theirs: Theirs) -> frozenset[str]:
+    """The tables that come down from theirs and are not as it was merged last."""
+    if theirs.direction != "down":
+        return frozenset()
+    ours, down = session.commits.tree(head), _down_tables(session, theirs)
+    base = session.bases().down_base(EMPTY, head, theirs.commit, theirs.branch, down)
+    return frozenset(n for n in down if n in base.tables and n in ours.tables and not same_table(base, ours, n))
+
+
+def _down_tables(session: Session, theirs: Theirs) -> frozenset[str]:
+    """The tables that only ever come from theirs."""
+    if theirs.direction != "down":
+        return frozenset()
+    names = session.commits.tree(theirs.commit).tables
+    return frozenset(name for name in names if session.flow(name) == "down")
 
 
 def merge(
@@ -110,28 +145,42 @@ def preferred_side(session: Session, theirs: Theirs, prefer: str | None) -> str 
     )
 
 
-def _merged(session: Session, head: ObjectId, theirs: Theirs, prefer: str | None) -> Merged:
+def _merged(
+    session: Session, head: ObjectId, theirs: Theirs, prefer: str | None, only: Set[str] | None = None
+) -> Merged:
+    """The merge of theirs, or of ``only`` these tables, with rows held back that this place does not accept."""
     from prontosync.history.provenance import Provenance
 
-    commits, now, rules = session.commits, session.now(), session.rules()
-    sides = Sides(
-        session.bases().base(head, theirs.commit),
-        commits.tree(head),
-        commits.tree(theirs.commit),
-        Origin(session.repo.branch, head, "", now),
-        Origin(theirs.branch, theirs.commit, "", now),
-        writer_of(commits, head, rules),
-        writer_of(commits, theirs.commit, rules),
-    )
+    commits, now = session.commits, session.now()
+    bases = session.bases()
+    base = bases.base(head, theirs.commit)
+    base = bases.down_base(base, head, theirs.commit, theirs.branch, _down_tables(session, theirs))
+    origin = Origin(theirs.branch, theirs.commit, "", now)
+    writers = _writers(session, head, theirs)
+    ours, other = commits.tree(head), commits.tree(theirs.commit)
+    sides = Sides(base, ours, other, Origin(session.repo.branch, head, "", now), origin, *writers)
     provenance = Provenance(commits, session.merge_store, session.engine)
     terms = MergeTerms(
-        takes=lambda table: _takes(session, table, theirs.direction),
-        policies=policies_by(rules),
+        takes=lambda table: (only is None or table in only) and _takes(session, table, theirs.direction),
+        policies=policies_by(session.rules()),
         adopt_new=session.repo.config.source is None,
         prefer=prefer,
         trace=lambda table, disputes: provenance.refine(table, disputes, {head, theirs.commit}),
     )
-    return merge_trees(session.merge_store, session.engine, sides, terms, session.progress)
+    merged = merge_trees(session.merge_store, session.engine, sides, terms, session.progress)
+    return with_holds(session, ours, merged, [(other, origin)])
+
+
+def _writers(session: Session, head: ObjectId, theirs: Theirs) -> tuple[Writer, Writer]:
+    """Who made each side's changes. Between versions of one branch nobody is asked; of the upstream, and of a place
+    without one, every change was judged when it came there, or is head office's own."""
+    if theirs.direction == "same":
+        return NOBODY, NOBODY
+    rules, store = session.rules(), session.repo.config.store
+    ours, other = (writer_of(session.commits, commit, rules) for commit in (head, theirs.commit))
+    if theirs.direction == "down":
+        return ours, replace(other, trusted=True)
+    return (replace(ours, trusted=True) if store is None or store.upstream is None else ours), other
 
 
 def _owed(session: Session, head: ObjectId, theirs: Theirs) -> bool:
@@ -145,7 +194,7 @@ def _owed(session: Session, head: ObjectId, theirs: Theirs) -> bool:
 
 def _takes(session: Session, table: str, direction: Direction) -> bool:
     """Whether a table's flow lets it come from theirs (``docs/merging.md``, Places and flows)."""
-    flow = session.repo.config.table(table).flow
+    flow = session.flow(table)
     return direction == "same" or flow == "shared" or (flow == "down" and direction == "down")
 
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from prontosync.errors import NotFound, UsageError
+from prontosync.errors import NotFound, Unfit, UsageError
 from prontosync.history.commits import Tree
 from prontosync.history.conflicts import HERE, Choice, Conflict, conflicts_of
-from prontosync.history.disputes import Dispute, Disputes, Key, write_disputes
+from prontosync.history.disputes import Dispute, Disputes, Key, name_order, write_disputes
+from prontosync.history.marks import KINDS
 from prontosync.history.merge import Counts
 from prontosync.history.row_patch import row_patch
-from prontosync.history.sets import Cells, State, as_state, is_settled, shown_row
+from prontosync.history.sets import Cells, State, as_state, shown_row, state_of
 from prontosync.model.ids import ObjectId
 from prontosync.model.keys import key_to_text
 from prontosync.model.objects import Parent, TableState
 from prontosync.model.values import Row, Value, canonical
 from prontosync.tables.reader import StoredTable
 from prontosync.tables.states import store_changes
+from prontosync.workflow.holding import hold_back
 from prontosync.workflow.integrate import Forecast, Next, Outcome, forecast, integrate
 from prontosync.workflow.live import table_disputes
 from prontosync.workflow.session import Session
@@ -35,14 +37,22 @@ class BadDecision(UsageError):
     id = "bad-decision"
 
 
+class StillBroken(Unfit):
+    """A row as it was decided is one that a constraint does not allow."""
+
+    id = "still-broken"
+
+
 @dataclass(frozen=True)
 class Decision:
-    """What an open conflict is decided for: a value of its column, or a whole row, or None for "absent". Canonical."""
+    """What an open conflict is decided for: a value of its column, or a whole row, or None for "absent". Canonical.
+    ``marked`` tells that the conflict is a mark on the row."""
 
     table: str
     key: Key
     column: str | None
     chosen: Value | Row | None
+    marked: bool = False
 
 
 Decider = Callable[[Sequence[Conflict]], Iterable[Decision]]
@@ -86,7 +96,7 @@ def describe(conflict: Conflict) -> str:
 
 
 def decision(conflict: Conflict, chosen: Value | Row | None) -> Decision:
-    return Decision(conflict.table, conflict.key, conflict.column, chosen)
+    return Decision(conflict.table, conflict.key, conflict.column, chosen, conflict.kind in KINDS)
 
 
 def _build(session: Session, head: ObjectId, decider: Decider, message: str, author: str | None) -> Next:
@@ -105,9 +115,23 @@ def _build(session: Session, head: ObjectId, decider: Decider, message: str, aut
             conflicts[name] = identity
         counts[name] = Counts(merged=len(mine))
     words = message or f"resolve {len(decisions)} conflict{'s' if len(decisions) > 1 else ''}"
-    resolved = Tree(tables, conflicts, tree.dropped, tree.database)
+    resolved = _accepted(session, tree, Tree(tables, conflicts, tree.dropped, tree.database), decisions)
     commit = session.commits.add(resolved, (Parent(head, session.repo.branch),), session.stamp(author), words)
     return Next(commit, counts=counts)
+
+
+def _accepted(session: Session, before: Tree, after: Tree, decisions: Sequence[Decision]) -> Tree:
+    """The decided state, with rows shown that are held for no reason any more. Raises StillBroken where a decided row
+    breaks a constraint."""
+    found = hold_back(session, before, after).tree
+    for name in sorted({one.table for one in decisions} & found.conflicts.keys()):
+        disputes = table_disputes(session, found, name)
+        for one in decisions:
+            dispute = disputes.rows.get(one.key) if one.table == name else None
+            if dispute is not None and dispute.mark is not None and dispute.held:
+                where = f'table "{name}", row ({key_to_text(one.key, disputes.schema)})'
+                raise StillBroken(f"{where} would break a constraint: {dispute.mark.detail}", "decide otherwise")
+    return found
 
 
 def _decide_table(
@@ -116,13 +140,12 @@ def _decide_table(
     """The table with its decisions; ``disputes`` loses what was decided."""
     schema = disputes.schema
     order = sorted(range(len(schema.names)), key=lambda i: schema.names[i])
-    before = {d.key: shown_row(disputes.rows[d.key].state, order) for d in decisions}
+    before = {d.key: disputes.rows[d.key].shows(order) for d in decisions}
     for one in decisions:
         _decide(disputes, one)
-    states = {key: disputes.rows[key].state for key in before}
-    after = {key: shown_row(state, order) for key, state in states.items()}
-    for key, state in states.items():
-        if is_settled(state):
+    after = {key: disputes.rows[key].shows(order) for key in before}
+    for key in before:
+        if not disputes.rows[key].open:
             del disputes.rows[key]
     upserts = [row for key, row in after.items() if row is not None and row != before[key]]
     deletes = [row for key, row in before.items() if row is not None and after[key] is None]
@@ -134,7 +157,13 @@ def _decide_table(
 
 def _decide(disputes: Disputes, one: Decision) -> None:
     dispute = disputes.rows[one.key]
-    disputes.rows[one.key] = Dispute(_decided(disputes, dispute.state, one), dispute.origins)
+    if one.marked:
+        kept = one.chosen == shown_row(dispute.state, name_order(disputes.schema))
+        state = dispute.state if kept else state_of(one.chosen)
+        disputes.rows[one.key] = Dispute(state, dispute.origins)
+    else:
+        state = _decided(disputes, dispute.state, one)
+        disputes.rows[one.key] = replace(dispute, state=state)
 
 
 def _decided(disputes: Disputes, state: State, one: Decision) -> State:

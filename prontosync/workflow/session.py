@@ -24,9 +24,11 @@ from prontosync.model.ids import ObjectId
 from prontosync.model.names import RefName
 from prontosync.model.progress import SILENT, Progress
 from prontosync.model.rules import Rules, RuleSet, TableRules
+from prontosync.model.values import Row
 
 if TYPE_CHECKING:
     from prontosync.history.bases import Bases
+    from prontosync.history.constraints import Breach
     from prontosync.history.policies import Writer
     from prontosync.sources.contract import Source
     from prontosync.sources.survey import Selection
@@ -69,6 +71,8 @@ class Session:
         self.repo, self.world, self._given = repo, world, engine
         self.commits = Commits(repo.objects)
         self.ancestry = Ancestry(self.commits, repo.inner / "cache" / "depths")
+        self.refused: dict[str, dict[Row, Breach]] = {}
+        """Rows by table and key that the live database refused in this run: merges hold them back."""
 
     def __enter__(self) -> Session:
         return self
@@ -169,8 +173,15 @@ class Session:
 
     def rules(self) -> Rules:
         """The rules of merging that this place's own file gives."""
-        tables = {name: TableRules(columns=dict(said.columns)) for name, said in self.repo.config.tables.items()}
+        tables = {
+            name: TableRules(columns=dict(said.columns), flow=said.flow if said.flow != "shared" else None)
+            for name, said in self.repo.config.tables.items()
+        }
         return Rules(shared=RuleSet(tables={name: said for name, said in tables.items() if said != TableRules()}))
+
+    def flow(self, table: str) -> str:
+        """Which way a table travels."""
+        return self.repo.config.table(table).flow
 
     def bases(self) -> Bases:
         from prontosync.history.bases import Bases

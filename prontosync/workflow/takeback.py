@@ -19,6 +19,7 @@ from prontosync.model.schema import TableSchema, differences
 from prontosync.model.values import Row, canonical
 from prontosync.tables.reader import StoredTable
 from prontosync.tables.states import store_changes
+from prontosync.workflow.holding import with_holds
 from prontosync.workflow.integrate import Build, Forecast, Next, Outcome, forecast, integrate
 from prontosync.workflow.session import Session
 from prontosync.workflow.terms import taking_back
@@ -115,6 +116,7 @@ def _build(session: Session, head: ObjectId, inverse: _Inverse, part: Part) -> N
         takes=lambda table: part.table in (None, table), policies=taking_back(session.rules()), adopt_new=False
     )
     merged = merge_trees(session.merge_store, session.engine, sides, terms, session.progress)
+    merged = with_holds(session, ours, merged, [(theirs, inverse.origin)])
     if merged.tree.tables == ours.tables and merged.tree.conflicts == ours.conflicts:
         return Next(None)
     parents = (Parent(head, session.repo.branch),)

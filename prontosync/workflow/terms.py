@@ -9,6 +9,7 @@ from prontosync.history.commits import Commits
 from prontosync.history.policies import HEAD_OFFICE, NO_POLICIES, Policies, Writer, policies_of
 from prontosync.model.ids import ObjectId
 from prontosync.model.rules import SUM, Rules, TableRules
+from prontosync.model.schema import TableSchema
 
 if TYPE_CHECKING:
     from prontosync.tables.reader import StoredTable
@@ -16,14 +17,15 @@ if TYPE_CHECKING:
 
 def policies_by(rules: Rules) -> Callable[[StoredTable], Policies]:
     """The policies of a table by these rules."""
+    return lambda table: table_policies(rules, table.name, lambda: table.schema)
 
-    def policies(table: StoredTable) -> Policies:
-        shared, added = rules.shared.effective(table.name), rules.added.effective(table.name)
-        if shared == added == TableRules():
-            return NO_POLICIES
-        return policies_of(table.schema, rules, shared, added)
 
-    return policies
+def table_policies(rules: Rules, name: str, schema: Callable[[], TableSchema]) -> Policies:
+    """The same of a table by its name; its schema is asked for where anything is said of it."""
+    shared, added = rules.shared.effective(name), rules.added.effective(name)
+    if shared == added == TableRules():
+        return NO_POLICIES
+    return policies_of(schema(), rules, shared, added)
 
 
 def taking_back(rules: Rules) -> Callable[[StoredTable], Policies]:
