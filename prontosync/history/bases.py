@@ -5,7 +5,7 @@ Without the virtual merge, crosswise merges diverge for good and sums are wrong 
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 
 from prontosync.disk.objects import ObjectStore
@@ -19,10 +19,16 @@ from prontosync.model.progress import SILENT, Progress
 
 
 class Bases:
-    """Finds bases. ``store`` takes the objects of virtual merges: an overlay whose upper layer is a cache."""
+    """Finds bases. ``store`` takes the objects of virtual merges: an overlay whose upper layer is a cache. ``rules``
+    gives those of a virtual merge from the commits that are merged."""
 
     def __init__(
-        self, ancestry: Ancestry, store: ObjectStore, engine: Engine, rules: Rules, progress: Progress = SILENT
+        self,
+        ancestry: Ancestry,
+        store: ObjectStore,
+        engine: Engine,
+        rules: Callable[[Sequence[ObjectId]], Rules],
+        progress: Progress = SILENT,
     ) -> None:
         self.ancestry, self.store, self.engine, self.rules = ancestry, store, engine, rules
         self._progress = progress
@@ -57,7 +63,7 @@ class Bases:
             for number, tip in enumerate(tips[1:], 1):
                 base = self._fold(self.ancestry.merge_bases(tips[:number], tip))
                 sides = Sides(base, tree, self.ancestry.commits.tree(tip), UNKNOWN, UNKNOWN)
-                tree = merge_trees(self.store, self.engine, sides, self.rules, self._progress).tree
+                tree = merge_trees(self.store, self.engine, sides, self.rules(known), self._progress).tree
             self._known[known] = tree
         return self._known[known]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from prontosync.disk.config import check_against_schema
+from prontosync.disk.config_rules import check_against_schema
 from prontosync.disk.objects import ObjectStore
 from prontosync.history.commits import EMPTY, Tree
 from prontosync.history.disputes import Disputes, Origin, read_disputes, write_disputes

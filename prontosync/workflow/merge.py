@@ -12,6 +12,8 @@ from prontosync.history.merge import Counts, Merged, Rules, Sides, merge_trees
 from prontosync.model.ids import ObjectId
 from prontosync.model.names import TAG_PREFIX, RefName
 from prontosync.model.objects import Parent
+from prontosync.model.rules import Rules as RulesInForce
+from prontosync.workflow import rules
 from prontosync.workflow.integrate import Forecast, Next, Outcome, forecast, integrate
 from prontosync.workflow.session import Session
 
@@ -62,17 +64,21 @@ def build_merge(session: Session, head: ObjectId, theirs: Theirs, prefer: str | 
     version of the same branch."""
     mine = session.ancestry.only_in([head], [theirs.commit])
     other = session.ancestry.only_in([theirs.commit], [head])
-    owed = _owed(session, head, theirs)
+    said = rules.in_force(session, head, theirs.commit, theirs.branch)
+    owed = _owed(session, head, theirs, said)
     if not other and not owed:
         return Next(None)
     if theirs.direction == "same" and not mine:
         return Next(theirs.commit, merged=True, fast_forward=True, counts=_forward_counts(session, head, theirs.commit))
     if theirs.direction != "same" and not owed and brings_nothing(session, other):
         return Next(None)
-    result = _merged(session, head, theirs, prefer)
+    rules.tell_contradictions(session, said)
+    policy = rules.named(session, said, head, theirs.commit)
+    result = _merged(session, head, theirs, said, prefer)
     parents = (Parent(head, session.repo.branch), Parent(theirs.commit, theirs.branch))
     words = message or f"merge {theirs.branch} into {session.repo.branch}"
-    commit = session.commits.add(result.tree, parents, session.stamp(), words, merge=not result.preferred)
+    automatic = not result.preferred and not rules.is_new(session, said, head, theirs.commit)
+    commit = session.commits.add(result.tree, parents, session.stamp(), words, automatic, policy)
     return Next(commit, merged=True, counts=result.counts, waiting=result.waiting)
 
 
@@ -109,7 +115,7 @@ def preferred_side(session: Session, theirs: Theirs, prefer: str | None) -> str 
     )
 
 
-def _merged(session: Session, head: ObjectId, theirs: Theirs, prefer: str | None) -> Merged:
+def _merged(session: Session, head: ObjectId, theirs: Theirs, said: RulesInForce, prefer: str | None) -> Merged:
     from prontosync.history.provenance import Provenance
 
     commits, now = session.commits, session.now()
@@ -121,28 +127,27 @@ def _merged(session: Session, head: ObjectId, theirs: Theirs, prefer: str | None
         Origin(theirs.branch, theirs.commit, "", now),
     )
     provenance = Provenance(commits, session.merge_store, session.engine)
-    rules = Rules(
-        takes=lambda table: _takes(session, table, theirs.direction),
-        sums=session.sums,
+    going_by = Rules(
+        takes=lambda table: _takes(said, table, theirs.direction),
+        sums=lambda table: rules.sums(said, table),
         adopt_new=session.repo.config.source is None,
         prefer=prefer,
         trace=lambda table, disputes: provenance.refine(table, disputes, {head, theirs.commit}),
     )
-    return merge_trees(session.merge_store, session.engine, sides, rules, session.progress)
+    return merge_trees(session.merge_store, session.engine, sides, going_by, session.progress)
 
 
-def _owed(session: Session, head: ObjectId, theirs: Theirs) -> bool:
+def _owed(session: Session, head: ObjectId, theirs: Theirs, said: RulesInForce) -> bool:
     """Whether a table that waited when theirs was merged has come to the live database since."""
     tips = session.ancestry.merge_bases([head], theirs.commit)
     here = session.commits.tree(head).tables
-    return any(
-        name in here and _takes(session, name, theirs.direction) for name in session.bases().strangers(head, tips)
-    )
+    strangers = session.bases().strangers(head, tips)
+    return any(name in here and _takes(said, name, theirs.direction) for name in strangers)
 
 
-def _takes(session: Session, table: str, direction: Direction) -> bool:
+def _takes(said: RulesInForce, table: str, direction: Direction) -> bool:
     """Whether a table's flow lets it come from theirs (``docs/merging.md``, Places and flows)."""
-    flow = session.repo.config.table(table).flow
+    flow = rules.flow(said, table)
     return direction == "same" or flow == "shared" or (flow == "down" and direction == "down")
 
 

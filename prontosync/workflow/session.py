@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -165,16 +165,16 @@ class Session:
             raise NoHead(f'branch "{self.repo.branch}" has no commits yet', f"begin with: {first}")
         return head
 
-    def sums(self, table: str) -> frozenset[str]:
-        """The columns of a table with the policy ``sum``."""
-        said = self.repo.config.table(table).columns
-        return frozenset(name for name, policy in said.items() if policy == "sum")
-
     def bases(self) -> Bases:
         from prontosync.history.bases import Bases
         from prontosync.history.merge import Rules
+        from prontosync.workflow.rules import of_tips, sums
 
-        return Bases(self.ancestry, self.cached_store, self.engine, Rules(sums=self.sums), self.progress)
+        def rules(tips: Sequence[ObjectId]) -> Rules:
+            known = of_tips(self, tips)
+            return Rules(sums=lambda table: sums(known, table))
+
+        return Bases(self.ancestry, self.cached_store, self.engine, rules, self.progress)
 
     def journal(self, event: str, **fields: object) -> None:
         """Note what was done: plain values, no row data."""
@@ -194,7 +194,11 @@ class Session:
 
     def advance(self, branch: RefName, commit: ObjectId | None) -> None:
         """Move a branch of ours from where it is now."""
+        from prontosync.workflow.rules import remember
+
         self.repo.refs.advance_if_at(branch, self.repo.refs.read(branch), commit, self.mover())
+        if commit is not None and branch == self.repo.branch:
+            remember(self, commit)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from prontosync.model.schema import TableSchema, differences
 from prontosync.model.values import Row, canonical
 from prontosync.tables.reader import StoredTable
 from prontosync.tables.states import store_changes
+from prontosync.workflow import rules
 from prontosync.workflow.integrate import Build, Forecast, Next, Outcome, forecast, integrate
 from prontosync.workflow.session import Session
 
@@ -110,12 +111,16 @@ def _build(session: Session, head: ObjectId, inverse: _Inverse, part: Part) -> N
     _check_part(part, inverse)
     base, theirs = _limited(session, inverse, part)
     sides = Sides(base, ours, theirs, Origin(session.repo.branch, head, "", session.now()), inverse.origin)
-    rules = Rules(takes=lambda table: part.table in (None, table), sums=session.sums, adopt_new=False)
-    merged = merge_trees(session.merge_store, session.engine, sides, rules, session.progress)
+    said = rules.in_force(session, head)
+    going_by = Rules(
+        takes=lambda table: part.table in (None, table), sums=lambda table: rules.sums(said, table), adopt_new=False
+    )
+    merged = merge_trees(session.merge_store, session.engine, sides, going_by, session.progress)
     if merged.tree.tables == ours.tables and merged.tree.conflicts == ours.conflicts:
         return Next(None)
     parents = (Parent(head, session.repo.branch),)
-    commit = session.commits.add(merged.tree, parents, session.stamp(), inverse.message)
+    policy = rules.named(session, said, head)
+    commit = session.commits.add(merged.tree, parents, session.stamp(), inverse.message, policy=policy)
     return Next(commit, merged=True, counts=merged.counts)
 
 
