@@ -6,24 +6,17 @@ follow it. Paths and URLs are kept as they were written; ``located`` resolves on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from prontosync.errors import RepositoryError
-from prontosync.model.schema import TableSchema, decimal_parts
+from prontosync.model.rules import Invariant, RuleSet, TableRules, rule_set
 
-Flow: TypeAlias = Literal["own", "down", "shared"]
 KeyPath: TypeAlias = tuple[str, ...]
 
-FLOWS: tuple[Flow, ...] = ("own", "down", "shared")
-POLICIES = ("sum",)
-LATER_POLICIES = ("max", "min", "newest", "prefer", "owner", "append_only", "delete")
-"""Policies that have their meaning and that this version cannot carry out: ignoring one would lose what it protects."""
-
-LATER_KEYS = (*(f"table.*.{name}" for name in LATER_POLICIES), "invariant")
-"""Keys and sections that are refused for the same reason."""
+NO_RULES = TableRules()
 
 RESERVED_REMOTES = ("main", "stores", "tags")
 """A remote's name starts the names of its branches, so these would be taken for our own branches and tags."""
@@ -72,6 +65,8 @@ SECTIONS: dict[str, str] = {
     "source": "the live database",
     "remote.*": "a hub, or another place that snapshots are exchanged with, by name",
     "table.*": "one table of the live database, by name; a name with unusual characters is quoted as TOML quotes it",
+    "default": "rules for every table that says nothing itself",
+    "invariant.*": "what a merge must leave true, by name: SQL that returns no row",
 }
 """Every section and its meaning, in the order of ``KEYS``."""
 
@@ -149,10 +144,12 @@ KEYS: tuple[ConfigKey, ...] = (
         "the columns that tell rows apart, only where the source has no primary key",
         '["store_id", "product_id"]',
     ),
+    ConfigKey("table.*.actor", "column", None, "the column that names who did it", '"updated_by"'),
+    ConfigKey("table.*.skip", "columns", "[]", "columns that are never read and never written", '["pin_hash"]'),
     ConfigKey(
         "table.*.flow",
         "flow",
-        '"shared"',
+        'what [default] says, else "shared"',
         "which way the table travels: own (stays with its store), down (comes from head office) or shared (merged)",
         '"own"',
     ),
@@ -160,11 +157,84 @@ KEYS: tuple[ConfigKey, ...] = (
         "table.*.columns.*",
         "policy",
         None,
-        "what decides a cell of this column that both sides changed; sum adds both changes, for stock and counters",
+        "what decides a cell of this column that both sides changed: sum adds both changes, for stock and counters; "
+        "max and min take the larger or the smaller; prefer BRANCH lets that branch alone write it; none exempts the "
+        "column from what is said of the whole table",
         '"sum"',
     ),
-    ConfigKey("table.*.actor", "column", None, "the column that names who did it", '"updated_by"'),
-    ConfigKey("table.*.skip", "columns", "[]", "columns that are never read and never written", '["pin_hash"]'),
+    ConfigKey(
+        "table.*.newest",
+        "column",
+        None,
+        "the column that tells which of two edits of a row is the later, which wins with all columns that have no "
+        "policy of their own",
+        '"updated_at"',
+    ),
+    ConfigKey("table.*.prefer", "branch", None, "the only branch that may write the table", '"main"'),
+    ConfigKey(
+        "table.*.owner", "column", None, "the column that names the only store that may write the row", '"store_id"'
+    ),
+    ConfigKey("table.*.append_only", "switch", "false", "true: rows are never updated and never deleted", "true"),
+    ConfigKey(
+        "table.*.delete",
+        "deletion",
+        None,
+        "what becomes of a row that one side deleted and the other updated: wins (deleted) or loses (kept)",
+        '"loses"',
+    ),
+    ConfigKey(
+        "table.*.renumber",
+        "side",
+        None,
+        "whose row gets a new key where both sides inserted one under the same key: main (head office's) or store",
+        '"store"',
+    ),
+    ConfigKey("table.*.renamed.*", "column", None, "the new name of a column that was renamed", '"phone"'),
+    ConfigKey(
+        "table.*.dropped", "columns", "[]", "columns that are to go everywhere; only head office may say so", '["fax"]'
+    ),
+    ConfigKey(
+        "table.*.gone", "switch", "false", "true: the table is to go everywhere; only head office may say so", "true"
+    ),
+    ConfigKey("default.flow", "flow", '"shared"', "which way tables travel", '"shared"'),
+    ConfigKey("default.prefer", "branch", None, "the only branch that may write", '"main"'),
+    ConfigKey(
+        "default.delete",
+        "deletion",
+        None,
+        "what becomes of a row that one side deleted and the other updated",
+        '"loses"',
+    ),
+    ConfigKey(
+        "default.newest",
+        "column",
+        None,
+        "the column that tells which of two edits of a row is the later, in tables that have a fitting one",
+        '"updated_at"',
+    ),
+    ConfigKey(
+        "invariant.*.table",
+        "table",
+        None,
+        "the table whose rows the SQL returns, with its key",
+        '"stock"',
+        required=True,
+    ),
+    ConfigKey(
+        "invariant.*.sql",
+        "sql",
+        None,
+        "a SELECT over the schemas base, ours, theirs and merged; each row that it returns becomes a conflict",
+        '"SELECT id FROM merged.stock WHERE on_hand < 0"',
+        required=True,
+    ),
+    ConfigKey(
+        "invariant.*.refuse",
+        "switch",
+        "false",
+        "true: a merge that breaks it is not made; only head office may say so",
+        "true",
+    ),
 )
 """Every key: its name, type, default and meaning."""
 
@@ -207,28 +277,41 @@ class RemoteConfig:
 
 @dataclass(frozen=True)
 class TableConfig:
-    """``columns`` gives a column's policy. ``newest`` is always None in this version, which refuses the key."""
+    """How a table is read, and the ``rules`` by which it is merged."""
 
     key: tuple[str, ...] = ()
-    flow: Flow = "shared"
-    columns: Mapping[str, str] = field(default_factory=dict)
-    newest: str | None = None
     actor: str | None = None
     skip: tuple[str, ...] = ()
+    rules: TableRules = NO_RULES
 
 
 @dataclass(frozen=True)
 class Config:
-    """All of ``prontosync.toml``; ``remotes`` and ``tables`` are by name."""
+    """All of ``prontosync.toml``; ``remotes``, ``tables`` and ``invariants`` are by name. ``origin`` is the file it was
+    read from and ``text`` what was in it, for messages."""
 
     store: StoreConfig | None = None
     source: SourceConfig | None = None
     remotes: dict[str, RemoteConfig] = field(default_factory=dict)
     tables: dict[str, TableConfig] = field(default_factory=dict)
+    default: TableRules = NO_RULES
+    invariants: dict[str, Invariant] = field(default_factory=dict)
+    origin: Path | None = field(default=None, compare=False)
+    text: str = field(default="", compare=False, repr=False)
 
     def table(self, name: str) -> TableConfig:
         """What is said about a table; the defaults where nothing is."""
         return self.tables.get(name) or TableConfig()
+
+    @property
+    def rules(self) -> RuleSet:
+        """The rules of merging that the file gives."""
+        return rule_set(self.default, {name: said.rules for name, said in self.tables.items()}, self.invariants)
+
+    @property
+    def is_head_office(self) -> bool:
+        """Whether this place takes its rules from nobody."""
+        return self.store is None or self.store.upstream is None
 
 
 def located(text: str, folder: Path) -> str:
@@ -243,32 +326,3 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     names = list(known)
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     return f'did you mean "{near[0]}"?' if near else "known here: " + ", ".join(names)
-
-
-def check_against_schema(config: Config, tables: Mapping[str, TableSchema]) -> None:
-    """Raises ConfigError where what is said about a table's columns does not fit them; other tables pass."""
-    for name, said in config.tables.items():
-        if name in tables:
-            _check_names(name, said, tables[name])
-            for column in said.columns:
-                _check_sum(name, column, tables[name])
-
-
-def _check_names(table: str, said: TableConfig, schema: TableSchema) -> None:
-    actor = [("actor", said.actor)] if said.actor is not None else []
-    named = [*(("key", column) for column in said.key), *((f"columns.{name}", name) for name in said.columns), *actor]
-    for key, column in named:
-        if column not in schema.names:
-            what = f'table "{table}" has no column "{column}", which "{key}" names'
-            raise ConfigError(what, suggestion(column, schema.names), ("table", table, *key.split(".", 1)))
-
-
-def _check_sum(table: str, column: str, schema: TableSchema) -> None:
-    reason = None
-    if column in schema.key:
-        reason = "it is part of the key, and a row with another key is another row"
-    elif (kind := schema.type_of(column)) not in {"int64", "float64"} and not decimal_parts(kind):
-        reason = f"its type is {kind}, and only int64, float64 and decimal can be added"
-    if reason:
-        what = f'column "{column}" of table "{table}" cannot have the policy "sum": {reason}'
-        raise ConfigError(what, "take the policy out", ("table", table, "columns", column))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from prontosync.disk import files
 from prontosync.disk.config import (
     KEYS,
-    LATER_KEYS,
     RESERVED_REMOTES,
     SECTIONS,
     Config,
@@ -25,9 +25,11 @@ from prontosync.disk.config import (
     suggestion,
 )
 from prontosync.disk.config_lines import line_of
+from prontosync.disk.config_rules import check_rules
 from prontosync.disk.config_values import key_text, value_of
 from prontosync.errors import UsageError
 from prontosync.model.names import ref_name, simple_name
+from prontosync.model.rules import Invariant, TableRules
 
 _AT_LINE = re.compile(r"(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
@@ -52,7 +54,7 @@ def decode(text: str, origin: Path) -> Config:
     """The configuration that ``text`` holds; ``origin`` is for messages. Raises ConfigError."""
     document = parse(text, origin)
     try:
-        return _config(document)
+        return replace(_config(document), origin=origin, text=text)
     except ConfigError as error:
         raise ConfigError(error.what, error.hint, error.path, origin, line_of(text, error.path)) from error
 
@@ -69,7 +71,7 @@ def parse(text: str, origin: Path) -> dict[str, Any]:
 
 
 def find_key(path: KeyPath) -> ConfigKey:
-    """The key that ``path`` is an instance of. Raises ConfigError for what is unknown, or known and not supported."""
+    """The key that ``path`` is an instance of. Raises ConfigError for what is unknown."""
     found = next((key for key in KEYS if _matches(key.parts, path)), None)
     if not found and _starts(path):
         raise ConfigError(f'"{key_text(path)}" is a section, not a key', suggestion("", _names_below(path)), path)
@@ -104,13 +106,12 @@ def _starts(path: KeyPath) -> bool:
 
 
 def _refuse(path: KeyPath, *, maybe_dotted: bool) -> NoReturn:
-    if any(_matches(tuple(later.split(".")), path) for later in LATER_KEYS):
-        raise ConfigError(f'"{key_text(path)}" is not supported yet by this version', "take it out", path)
     deepest = next(size for size in range(len(path) - 1, -1, -1) if not size or _starts(path[:size]))
     holder, name = path[:deepest], key_text(path[deepest:])
     hint = suggestion(name, _names_below(holder))
-    if len(holder) == 2 and maybe_dotted and not hint.startswith("did"):
-        hint = f"a name that holds a dot is quoted: {key_text((holder[0], '.'.join(path[1:3])))}"
+    if len(holder) == 2 and maybe_dotted:
+        near = f"{hint} Or, " if hint.startswith("did") else ""
+        hint = f"{near}a name that holds a dot is quoted: {key_text((holder[0], '.'.join(path[1:3])))}"
     where = f'key "{name}" in [{key_text(holder)}]' if holder else f'section "{name}"'
     raise ConfigError(f"unknown {where}", hint, path)
 
@@ -149,11 +150,14 @@ def _config(document: dict[str, Any]) -> Config:
     leaves = dict(_leaves(document))
     remotes = {name: _remote(leaves, name) for name in document.get("remote", {})}
     tables = {name: _table(leaves, name) for name in document.get("table", {})}
+    invariants = {name: Invariant(**_fields(leaves, ("invariant", name))) for name in document.get("invariant", {})}
     source = _source(leaves) if "source" in document else None
     store = _store(leaves, remotes) if "store" in document else None
     if source and not store:
         raise ConfigError("[source] needs a [store] beside it", 'write [store] and name = "012"', ("source",))
-    return Config(store, source, remotes, tables)
+    config = Config(store, source, remotes, tables, _rules(leaves, ("default",)), invariants)
+    check_rules(config)
+    return config
 
 
 def _fields(leaves: dict[KeyPath, Any], section: KeyPath) -> dict[str, Any]:
@@ -206,18 +210,28 @@ def _remote(leaves: dict[KeyPath, Any], name: str) -> RemoteConfig:
 
 def _table(leaves: dict[KeyPath, Any], name: str) -> TableConfig:
     path = ("table", name)
-    fields = _fields(leaves, path)
-    if "columns" in fields:
-        below = (*path, "columns")
-        fields["columns"] = {key[3]: value for key, value in leaves.items() if key[:3] == below and len(key) == 4}
+    fields = {key: value for key, value in _fields(leaves, path).items() if key in {"key", "actor", "skip"}}
     if fields.get("key") == ():
         raise ConfigError(f'"{key_text((*path, "key"))}" must name a column', 'write key = ["id"]', (*path, "key"))
-    table = TableConfig(**fields)
+    table = TableConfig(**fields, rules=_rules(leaves, path))
+    used = {*table.key, *table.rules.columns, table.actor, table.rules.newest, table.rules.owner}
     for column in table.skip:
-        if column in table.key or column in table.columns or column == table.actor:
+        if column in used:
             what = f'column "{column}" of table "{name}" is skipped, and used by another key of the section'
             raise ConfigError(what, "take it out of skip", (*path, "skip"))
     return table
+
+
+def _rules(leaves: dict[KeyPath, Any], path: KeyPath) -> TableRules:
+    """The rules of one section."""
+    fields = {key: value for key, value in _fields(leaves, path).items() if key in TableRules.__struct_fields__}
+    for name in ("columns", "renamed"):
+        if name in fields:
+            below = (*path, name)
+            fields[name] = {key[-1]: value for key, value in leaves.items() if key[:-1] == below}
+    if "dropped" in fields:
+        fields["dropped"] = tuple(sorted(fields["dropped"]))
+    return TableRules(**fields)
 
 
 def _named(check: Callable[[], str], path: KeyPath) -> None:

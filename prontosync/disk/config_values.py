@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
-from prontosync.disk.config import FLOWS, LATER_POLICIES, POLICIES, ConfigError, ConfigKey, KeyPath, suggestion
+from prontosync.disk.config import ConfigError, ConfigKey, KeyPath, suggestion
 from prontosync.model.names import ref_name, store_name
+from prontosync.model.rules import DELETES, FLOWS, POLICIES, PREFER, RENUMBERS, column_policy
 
 Raw: TypeAlias = "str | bool | list[str]"
 """A value as the file holds it."""
@@ -234,22 +235,35 @@ def _fingerprint(raw: object) -> str:
     return text
 
 
-def _flow(raw: object) -> str:
-    text = _text(raw)
-    if text not in FLOWS:
-        raise ConfigError(f'"{text}" is not a flow', suggestion(text, FLOWS))
-    return text
+def _one_of(words: Sequence[str], what: str) -> Callable[[object], str]:
+    def chosen(raw: object) -> str:
+        text = _text(raw)
+        if text not in words:
+            raise ConfigError(f'"{text}" is not {what}', suggestion(text, words))
+        return text
+
+    return chosen
 
 
 def _policy(raw: object) -> str:
     text = _text(raw)
-    if text in LATER_POLICIES:
-        raise ConfigError(
-            f'policy "{text}" is not supported yet by this version',
-            "take it out: what both sides changed is then a conflict, and nothing is lost",
-        )
-    if text not in POLICIES:
-        raise ConfigError(f'"{text}" is not a policy', suggestion(text, (*POLICIES, *LATER_POLICIES)))
+    policy, _, branch = text.partition(" ")
+    if policy == PREFER and branch:
+        ref_name(branch)
+    if policy == PREFER and not branch:
+        raise ConfigError(f'"{text}" does not say which branch', 'write "prefer main" or "prefer stores/012"')
+    try:
+        column_policy(text)
+    except ValueError:
+        known = [f"{PREFER} BRANCH" if each == PREFER else each for each in POLICIES]
+        raise ConfigError(f'"{text}" is not a policy', suggestion(text, known)) from None
+    return text
+
+
+def _sql(raw: object) -> str:
+    text = _text(raw)
+    if not text.strip():
+        raise ConfigError("must not be empty")
     return text
 
 
@@ -268,7 +282,11 @@ KINDS: dict[str, Callable[[object], object]] = {
     "percentage": _percentage,
     "days": _days,
     "fingerprint": _fingerprint,
-    "flow": _flow,
+    "flow": _one_of(FLOWS, "a flow"),
     "policy": _policy,
+    "deletion": _one_of(DELETES, "a deletion"),
+    "side": _one_of(RENUMBERS, "a side"),
+    "table": _line,
+    "sql": _sql,
 }
 """Every type of a key, and what turns the file's value into ours or says why not."""

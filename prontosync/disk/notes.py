@@ -1,4 +1,5 @@
-"""Notes that only save work: kept in ``cache``, local, and one that is missing or unreadable counts as none."""
+"""Notes: local, never shared, and one that is missing or unreadable counts as none. Those that only save work are kept
+in ``cache``."""
 
 from __future__ import annotations
 
@@ -78,6 +79,14 @@ class RunsNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checkpoint: ObjectId
     patches: tuple[ObjectId, ...]
     digests: tuple[Digest, ...]
+
+
+class RulesNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The rules of this place's file (``model.rules.rule_set_id``) when they were last those in force, and in which
+    version: what tells a file that was changed from one that others have gone beyond."""
+
+    rules: ObjectId
+    version: int
 
 
 class NoteFile(Generic[N]):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 from prontosync.disk.objects import ObjectStore
 from prontosync.model.encoding import MalformedObject
 from prontosync.model.ids import ObjectId, ObjectName
 from prontosync.model.objects import Changes, Commit, Parent, TableState, decode_commit, encode_object
+from prontosync.model.rules import Rules, decode_rules
 
 FULL_EVERY = 64
 _REMEMBERED = 20_000
@@ -27,6 +29,12 @@ class Tree:
 EMPTY = Tree()
 
 
+class Inherited(Enum):
+    """What a commit takes over from its first parent."""
+
+    POLICY = "policy"
+
+
 @dataclass(frozen=True)
 class Stamp:
     """Who makes a commit and when (RFC 3339 in UTC)."""
@@ -43,6 +51,7 @@ class Commits:
         self.store = store
         self._commits: dict[ObjectId, Commit] = {}
         self._trees: dict[ObjectId, Tree] = {}
+        self._rules: dict[ObjectId, Rules] = {}
 
     def has(self, commit: ObjectId) -> bool:
         return commit in self._commits or self.store.has(ObjectName(commit, "json"))
@@ -64,6 +73,15 @@ class Commits:
             self._trees[commit] = self._collect(commit)
         return self._trees[commit]
 
+    def rules(self, commit: ObjectId) -> Rules:
+        """The rules that a commit names; none, of version 0, where it names none. Raises as ``read``."""
+        policy = self.read(commit).policy
+        if policy is None:
+            return Rules()
+        if policy not in self._rules:
+            self._rules[policy] = decode_rules(self.store.read(ObjectName(policy, "json")))
+        return self._rules[policy]
+
     def add(
         self,
         tree: Tree,
@@ -71,10 +89,12 @@ class Commits:
         stamp: Stamp,
         message: str,
         merge: bool = False,
+        policy: ObjectId | Inherited | None = Inherited.POLICY,
     ) -> ObjectId:
         """Write a commit of this state. Tables that differ from the first parent's are listed, all where it is full.
 
-        ``merge`` is for a commit that holds no edit of its own.
+        ``merge`` is for a commit that holds no edit of its own. ``policy`` names the rules it was made by, those of the
+        first parent where nothing else is said.
         """
         before = self.tree(parents[0].commit).tables if parents else {}
         full = not parents or len(parents) > 1 or self._since_full(parents[0].commit) + 1 >= FULL_EVERY
@@ -95,7 +115,7 @@ class Commits:
             time=stamp.time,
             message=message,
             merge=merge,
-            policy=None,
+            policy=self._inherited(parents) if isinstance(policy, Inherited) else policy,
             requires=(),
             signature=None,
         )
@@ -103,6 +123,9 @@ class Commits:
         self.store.add(data, "json")
         self._commits[identity] = commit
         return identity
+
+    def _inherited(self, parents: tuple[Parent, ...]) -> ObjectId | None:
+        return self.read(parents[0].commit).policy if parents else None
 
     def _collect(self, commit: ObjectId) -> Tree:
         line = []

@@ -7,6 +7,7 @@ on many.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,34 +93,34 @@ NOBODY = Writer()
 """The writer of a side that nobody is asked about."""
 
 
-def policies_of(schema: TableSchema, rules: Rules, shared: TableRules, added: TableRules) -> Policies:
-    """The policies of a table. What does not fit its columns says nothing: it is told when the configuration is read.
+def policies_of(schema: TableSchema, rules: Rules, said: TableRules, added: frozenset[str]) -> Policies:
+    """The policies of a table, of which ``said`` is all that holds, and ``added`` names what of it only the place's own
+    file says (``model.rules.only_added``). What does not fit the columns says nothing: it is told when the
+    configuration is read.
 
-    ``shared`` is what head office says of the table, ``added`` what the place's own file says beside it. In a table
-    that comes down from head office a local edit is in dispute, unless a policy decides about it.
+    In a table that comes down from head office a local edit is in dispute, unless a policy decides about it.
     """
-    own = [_column_policies(schema, rules, said) for said in (shared, added)]
-    columns = tuple(a or b for a, b in zip(*own, strict=True))
-    exempt = frozenset(i for i, policy in enumerate(columns) if policy)
-    only_added = {i for i, (a, b) in enumerate(zip(*own, strict=True)) if b and not a}
-    newest = _newest(schema, shared) if shared.newest else _newest(schema, added)
+    columns = _column_policies(schema, rules, said)
+    newest = _newest(schema, said)
     register = _register(schema, columns, newest)
-    row_added = added != TableRules() and _row_rules(added)
-    if newest is not None and not shared.newest:
-        only_added |= set(register)
+    whole = {"newest", "prefer", "owner", "append_only", "delete"} & added
+    decided = bool(newest is not None or said.prefer or said.owner or said.append_only or said.delete)
+    alone = {i for i, column in enumerate(schema.columns) if f"columns.{column.name}" in added}
+    alone |= set(register) if "newest" in added else set()
+    alone |= {i for i, policy in enumerate(columns) if _kind(policy) == PREFER} if "prefer" in added else set()
     return Policies(
         columns=tuple(_kind(policy) for policy in columns),
-        preferred=tuple(policy.partition(" ")[2] or None if _kind(policy) else None for policy in columns),
-        prefer=_store(rules, shared.prefer or added.prefer),
+        preferred=tuple(policy.partition(" ")[2] if _kind(policy) == PREFER else None for policy in columns),
+        prefer=_store(rules, said.prefer),
         newest=newest,
         newest_type=schema.columns[newest].type if newest is not None else "",
         register=register,
-        exempt=exempt,
-        owner=_index(schema, shared.owner or added.owner),
-        append_only=shared.append_only or added.append_only,
-        delete=shared.delete or added.delete,
-        down=_flow(shared, added) == "down" and newest is None and not (_row_rules(shared) or _row_rules(added)),
-        added=frozenset(only_added | ({ROW} if row_added else set())),
+        exempt=frozenset(i for i, policy in enumerate(columns) if policy),
+        owner=_index(schema, said.owner),
+        append_only=said.append_only,
+        delete=said.delete,
+        down=said.flow == "down" and not decided,
+        added=frozenset(alone | ({ROW} if whole else set())),
     )
 
 
@@ -164,7 +165,7 @@ def _kind(policy: str) -> str | None:
     return kind if kind and kind != NONE else None
 
 
-def _register(schema: TableSchema, columns: tuple[str, ...], newest: int | None) -> tuple[int, ...]:
+def _register(schema: TableSchema, columns: Sequence[str], newest: int | None) -> tuple[int, ...]:
     """The time, and the columns outside the key that have no policy of their own."""
     if newest is None:
         return ()
@@ -176,14 +177,6 @@ def _newest(schema: TableSchema, said: TableRules) -> int | None:
     found = _index(schema, said.newest)
     times = ("timestamp", "timestamptz", "date", "int64", "text")
     return found if found is not None and schema.columns[found].type in times else None
-
-
-def _row_rules(said: TableRules) -> bool:
-    return bool(said.prefer or said.owner or said.append_only or said.delete)
-
-
-def _flow(shared: TableRules, added: TableRules) -> str | None:
-    return shared.flow or added.flow
 
 
 def _index(schema: TableSchema, name: str | None) -> int | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from prontosync.disk.config import check_against_schema
+from prontosync.disk.config_rules import check_against_schema
 from prontosync.disk.objects import ObjectStore
 from prontosync.history.commits import EMPTY, Tree
 from prontosync.history.disputes import Disputes, Origin, read_disputes, write_disputes
@@ -18,6 +18,7 @@ from prontosync.model.ids import ObjectId
 from prontosync.model.objects import Changes, TableState
 from prontosync.model.progress import Batch, Task, told
 from prontosync.model.schema import TableSchema
+from prontosync.workflow.rules import in_force
 from prontosync.workflow.session import Session
 from prontosync.workflow.terms import table_policies
 
@@ -222,7 +223,7 @@ class LiveReader:
         pins = load_pins(self._session, self._head, name, parent.schema)
         branch = self._session.repo.branch
         origin = Origin(branch, self._head, "cell", self._session.now())
-        policies = table_policies(self._session.rules(), name, lambda: schema)
+        policies = table_policies(in_force(self._session, self._head), name, lambda: schema)
         return DisputedRows(self._session.engine, disputes, pins, origin, schema, policies)
 
     def _stored(self, name: str) -> StoredTable | None:

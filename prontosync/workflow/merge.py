@@ -14,6 +14,8 @@ from prontosync.history.policies import NOBODY, Writer
 from prontosync.model.ids import ObjectId
 from prontosync.model.names import TAG_PREFIX, RefName
 from prontosync.model.objects import Parent
+from prontosync.model.rules import Rules
+from prontosync.workflow import rules
 from prontosync.workflow.holding import has_holds, with_holds
 from prontosync.workflow.integrate import Forecast, Next, Outcome, forecast, integrate
 from prontosync.workflow.session import Session
@@ -66,50 +68,55 @@ def build_merge(session: Session, head: ObjectId, theirs: Theirs, prefer: str | 
     version of the same branch."""
     mine = session.ancestry.only_in([head], [theirs.commit])
     other = session.ancestry.only_in([theirs.commit], [head])
-    owed = _owed(session, head, theirs)
+    said = rules.in_force(session, head, theirs.commit, theirs.branch)
+    owed = _owed(session, head, theirs, said)
     same = theirs.direction == "same"
     if same and other and not mine and not session.refused:
         return Next(theirs.commit, merged=True, fast_forward=True, counts=_forward_counts(session, head, theirs.commit))
     if not owed and (not other or (not same and brings_nothing(session, other))):
-        return _again(session, head, theirs)
-    result = _merged(session, head, theirs, prefer)
+        return _again(session, head, theirs, said)
+    rules.tell_contradictions(session, said)
+    policy = rules.named(session, said, head, theirs.commit)
+    result = _merged(session, head, theirs, said, prefer)
     parents = (Parent(head, session.repo.branch), Parent(theirs.commit, theirs.branch))
     words = message or f"merge {theirs.branch} into {session.repo.branch}"
-    commit = session.commits.add(result.tree, parents, session.stamp(), words, merge=not result.preferred)
+    automatic = not result.preferred and not rules.is_new(session, said, head, theirs.commit)
+    commit = session.commits.add(result.tree, parents, session.stamp(), words, automatic, policy)
     return Next(commit, merged=True, counts=result.counts, waiting=result.waiting)
 
 
-def _again(session: Session, head: ObjectId, theirs: Theirs) -> Next:
+def _again(session: Session, head: ObjectId, theirs: Theirs, said: Rules) -> Next:
     """What is to be done where theirs brings nothing: local edits of tables that come down are put in dispute, and rows
     that were held are tried again."""
     tree = session.commits.tree(head)
-    restless = _edited_below(session, head, theirs)
+    restless = _edited_below(session, head, theirs, said)
     if not restless and not has_holds(session, tree):
         return Next(None)
-    result = _merged(session, head, theirs, None, restless)
+    result = _merged(session, head, theirs, said, None, restless)
     if same_tables(result.tree, tree):
         return Next(None)
     words = "show rows that were held" if not restless else f"local edits of {', '.join(sorted(restless))}"
+    policy = rules.named(session, said, head)
     parents = (Parent(head, session.repo.branch),)
-    commit = session.commits.add(result.tree, parents, session.stamp(), words, merge=not result.preferred)
+    commit = session.commits.add(result.tree, parents, session.stamp(), words, not result.preferred, policy)
     return Next(commit, merged=True, counts=result.counts)
 
 
-def _edited_below(session: Session, head: ObjectId, theirs: Theirs) -> frozenset[str]:
+def _edited_below(session: Session, head: ObjectId, theirs: Theirs, said: Rules) -> frozenset[str]:
     """The tables that come down from theirs and are not as it was merged last."""
     if theirs.direction != "down":
         return frozenset()
-    ours, down = session.commits.tree(head), _down_tables(session, theirs)
+    ours, down = session.commits.tree(head), _down_tables(session, theirs, said)
     base = session.bases().down_base(EMPTY, head, theirs.commit, theirs.branch, down)
     return frozenset(n for n in down if n in base.tables and n in ours.tables and not same_table(base, ours, n))
 
 
-def _down_tables(session: Session, theirs: Theirs) -> frozenset[str]:
+def _down_tables(session: Session, theirs: Theirs, said: Rules) -> frozenset[str]:
     """The tables that only ever come from theirs."""
     if theirs.direction != "down":
         return frozenset()
     names = session.commits.tree(theirs.commit).tables
-    return frozenset(name for name in names if session.flow(name) == "down")
+    return frozenset(name for name in names if rules.flow(said, name) == "down")
 
 
 def merge(
@@ -146,7 +153,7 @@ def preferred_side(session: Session, theirs: Theirs, prefer: str | None) -> str 
 
 
 def _merged(
-    session: Session, head: ObjectId, theirs: Theirs, prefer: str | None, only: Set[str] | None = None
+    session: Session, head: ObjectId, theirs: Theirs, said: Rules, prefer: str | None, only: Set[str] | None = None
 ) -> Merged:
     """The merge of theirs, or of ``only`` these tables, with rows held back that this place does not accept."""
     from prontosync.history.provenance import Provenance
@@ -154,15 +161,15 @@ def _merged(
     commits, now = session.commits, session.now()
     bases = session.bases()
     base = bases.base(head, theirs.commit)
-    base = bases.down_base(base, head, theirs.commit, theirs.branch, _down_tables(session, theirs))
+    base = bases.down_base(base, head, theirs.commit, theirs.branch, _down_tables(session, theirs, said))
     origin = Origin(theirs.branch, theirs.commit, "", now)
-    writers = _writers(session, head, theirs)
+    writers = _writers(session, head, theirs, said)
     ours, other = commits.tree(head), commits.tree(theirs.commit)
     sides = Sides(base, ours, other, Origin(session.repo.branch, head, "", now), origin, *writers)
     provenance = Provenance(commits, session.merge_store, session.engine)
     terms = MergeTerms(
-        takes=lambda table: (only is None or table in only) and _takes(session, table, theirs.direction),
-        policies=policies_by(session.rules()),
+        takes=lambda table: (only is None or table in only) and _takes(said, table, theirs.direction),
+        policies=policies_by(said),
         adopt_new=session.repo.config.source is None,
         prefer=prefer,
         trace=lambda table, disputes: provenance.refine(table, disputes, {head, theirs.commit}),
@@ -171,30 +178,28 @@ def _merged(
     return with_holds(session, ours, merged, [(other, origin)])
 
 
-def _writers(session: Session, head: ObjectId, theirs: Theirs) -> tuple[Writer, Writer]:
-    """Who made each side's changes. Between versions of one branch nobody is asked; of the upstream, and of a place
-    without one, every change was judged when it came there, or is head office's own."""
+def _writers(session: Session, head: ObjectId, theirs: Theirs, said: Rules) -> tuple[Writer, Writer]:
+    """Who made each side's changes. Between versions of one branch nobody is asked; of the upstream, and of head
+    office, every change was judged when it came there, or is its own."""
     if theirs.direction == "same":
         return NOBODY, NOBODY
-    rules, store = session.rules(), session.repo.config.store
-    ours, other = (writer_of(session.commits, commit, rules) for commit in (head, theirs.commit))
+    ours, other = (writer_of(session.commits, commit, said) for commit in (head, theirs.commit))
     if theirs.direction == "down":
         return ours, replace(other, trusted=True)
-    return (replace(ours, trusted=True) if store is None or store.upstream is None else ours), other
+    return (replace(ours, trusted=True) if session.repo.config.is_head_office else ours), other
 
 
-def _owed(session: Session, head: ObjectId, theirs: Theirs) -> bool:
+def _owed(session: Session, head: ObjectId, theirs: Theirs, said: Rules) -> bool:
     """Whether a table that waited when theirs was merged has come to the live database since."""
     tips = session.ancestry.merge_bases([head], theirs.commit)
     here = session.commits.tree(head).tables
-    return any(
-        name in here and _takes(session, name, theirs.direction) for name in session.bases().strangers(head, tips)
-    )
+    strangers = session.bases().strangers(head, tips)
+    return any(name in here and _takes(said, name, theirs.direction) for name in strangers)
 
 
-def _takes(session: Session, table: str, direction: Direction) -> bool:
+def _takes(said: Rules, table: str, direction: Direction) -> bool:
     """Whether a table's flow lets it come from theirs (``docs/merging.md``, Places and flows)."""
-    flow = session.flow(table)
+    flow = rules.flow(said, table)
     return direction == "same" or flow == "shared" or (flow == "down" and direction == "down")
 
 

@@ -19,6 +19,7 @@ from prontosync.model.objects import Parent, TableState
 from prontosync.model.values import Row, Value, canonical
 from prontosync.tables.reader import StoredTable
 from prontosync.tables.states import store_changes
+from prontosync.workflow import rules
 from prontosync.workflow.holding import hold_back
 from prontosync.workflow.integrate import Forecast, Next, Outcome, forecast, integrate
 from prontosync.workflow.live import table_disputes
@@ -116,7 +117,9 @@ def _build(session: Session, head: ObjectId, decider: Decider, message: str, aut
         counts[name] = Counts(merged=len(mine))
     words = message or f"resolve {len(decisions)} conflict{'s' if len(decisions) > 1 else ''}"
     resolved = _accepted(session, tree, Tree(tables, conflicts, tree.dropped, tree.database), decisions)
-    commit = session.commits.add(resolved, (Parent(head, session.repo.branch),), session.stamp(author), words)
+    policy = rules.named(session, rules.in_force(session, head), head)
+    parents = (Parent(head, session.repo.branch),)
+    commit = session.commits.add(resolved, parents, session.stamp(author), words, policy=policy)
     return Next(commit, counts=counts)
 
 

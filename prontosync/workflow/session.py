@@ -23,7 +23,6 @@ from prontosync.history.revisions import Moment, Revisions
 from prontosync.model.ids import ObjectId
 from prontosync.model.names import RefName
 from prontosync.model.progress import SILENT, Progress
-from prontosync.model.rules import Rules, RuleSet, TableRules
 from prontosync.model.values import Row
 
 if TYPE_CHECKING:
@@ -171,25 +170,14 @@ class Session:
             raise NoHead(f'branch "{self.repo.branch}" has no commits yet', f"begin with: {first}")
         return head
 
-    def rules(self) -> Rules:
-        """The rules of merging that this place's own file gives."""
-        tables = {
-            name: TableRules(columns=dict(said.columns), flow=said.flow if said.flow != "shared" else None)
-            for name, said in self.repo.config.tables.items()
-        }
-        return Rules(shared=RuleSet(tables={name: said for name, said in tables.items() if said != TableRules()}))
-
-    def flow(self, table: str) -> str:
-        """Which way a table travels."""
-        return self.repo.config.table(table).flow
-
     def bases(self) -> Bases:
         from prontosync.history.bases import Bases
         from prontosync.history.merge import MergeTerms
+        from prontosync.workflow.rules import of_tips
         from prontosync.workflow.terms import policies_by, writer_of, writer_of_all
 
         def terms(tips: Sequence[ObjectId]) -> tuple[MergeTerms, Writer, Writer]:
-            rules = self.rules()
+            rules = of_tips(self, tips)
             writers = writer_of_all(self.commits, tips[:-1], rules), writer_of(self.commits, tips[-1], rules)
             return MergeTerms(policies=policies_by(rules)), *writers
 
@@ -213,7 +201,11 @@ class Session:
 
     def advance(self, branch: RefName, commit: ObjectId | None) -> None:
         """Move a branch of ours from where it is now."""
+        from prontosync.workflow.rules import remember
+
         self.repo.refs.advance_if_at(branch, self.repo.refs.read(branch), commit, self.mover())
+        if commit is not None and branch == self.repo.branch:
+            remember(self, commit)
 
 
 @contextmanager

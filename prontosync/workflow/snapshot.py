@@ -17,6 +17,7 @@ from prontosync.sources.contract import LeftOut, StateRow
 from prontosync.workflow import seen
 from prontosync.workflow.capture import Capture, prune
 from prontosync.workflow.live import HoldsTill, LiveReader, LiveTree, keep_pins
+from prontosync.workflow.rules import after_edit
 from prontosync.workflow.session import Session
 
 if TYPE_CHECKING:
@@ -188,7 +189,8 @@ def _commit(
     if before is not None and before == found.tree:
         return None
     parents = (Parent(head, session.repo.branch),) if head else ()
-    return session.commits.add(found.tree, parents, session.stamp(author), message)
+    policy = after_edit(session, head)
+    return session.commits.add(found.tree, parents, session.stamp(author), message, policy=policy)
 
 
 def _finish(

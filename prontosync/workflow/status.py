@@ -11,6 +11,7 @@ from prontosync.model.ids import ObjectId
 from prontosync.model.names import RefName
 from prontosync.model.objects import Changes
 from prontosync.sources.contract import LeftOut
+from prontosync.workflow import rules
 from prontosync.workflow.live import conflict_count
 from prontosync.workflow.merge import branch_of, brings_nothing
 from prontosync.workflow.remotes import remotes_for_push
@@ -157,8 +158,9 @@ def _waiting(session: Session, live: LiveState) -> tuple[str, ...]:
     if target is None:
         return ()
     there = session.commits.tree(target).tables
+    said = rules.in_force(session, live.base, target, upstream.partition("/")[2] if upstream else None)
     here = {*live.found.tree.tables, *live.found.tree.dropped, *(left.name for left in live.found.left_out)}
-    return tuple(sorted(name for name in there if name not in here and config.table(name).flow != "own"))
+    return tuple(sorted(name for name in there if name not in here and rules.flow(said, name) != "own"))
 
 
 def _other(session: Session, head: ObjectId | None) -> Standing | None:

@@ -19,6 +19,7 @@ from prontosync.model.schema import TableSchema, differences
 from prontosync.model.values import Row, canonical
 from prontosync.tables.reader import StoredTable
 from prontosync.tables.states import store_changes
+from prontosync.workflow import rules
 from prontosync.workflow.holding import with_holds
 from prontosync.workflow.integrate import Build, Forecast, Next, Outcome, forecast, integrate
 from prontosync.workflow.session import Session
@@ -112,15 +113,15 @@ def _build(session: Session, head: ObjectId, inverse: _Inverse, part: Part) -> N
     _check_part(part, inverse)
     base, theirs = _limited(session, inverse, part)
     sides = Sides(base, ours, theirs, Origin(session.repo.branch, head, "", session.now()), inverse.origin)
-    terms = MergeTerms(
-        takes=lambda table: part.table in (None, table), policies=taking_back(session.rules()), adopt_new=False
-    )
+    said = rules.in_force(session, head)
+    terms = MergeTerms(takes=lambda table: part.table in (None, table), policies=taking_back(said), adopt_new=False)
     merged = merge_trees(session.merge_store, session.engine, sides, terms, session.progress)
     merged = with_holds(session, ours, merged, [(theirs, inverse.origin)])
     if merged.tree.tables == ours.tables and merged.tree.conflicts == ours.conflicts:
         return Next(None)
     parents = (Parent(head, session.repo.branch),)
-    commit = session.commits.add(merged.tree, parents, session.stamp(), inverse.message)
+    policy = rules.named(session, said, head)
+    commit = session.commits.add(merged.tree, parents, session.stamp(), inverse.message, policy=policy)
     return Next(commit, merged=True, counts=merged.counts)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prontosync.history.commits import Commits
 from prontosync.history.policies import HEAD_OFFICE, NO_POLICIES, Policies, Writer, policies_of
 from prontosync.model.ids import ObjectId
-from prontosync.model.rules import SUM, Rules, TableRules
+from prontosync.model.rules import SUM, Rules, TableRules, effective, only_added
 from prontosync.model.schema import TableSchema
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ def policies_by(rules: Rules) -> Callable[[StoredTable], Policies]:
 
 def table_policies(rules: Rules, name: str, schema: Callable[[], TableSchema]) -> Policies:
     """The same of a table by its name; its schema is asked for where anything is said of it."""
-    shared, added = rules.shared.effective(name), rules.added.effective(name)
-    if shared == added == TableRules():
+    said = effective(rules, name)
+    if said == TableRules():
         return NO_POLICIES
-    return policies_of(schema(), rules, shared, added)
+    return policies_of(schema(), rules, said, only_added(rules, name))
 
 
 def taking_back(rules: Rules) -> Callable[[StoredTable], Policies]:

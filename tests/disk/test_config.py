@@ -20,7 +20,6 @@ from prontosync.disk.config import (
     SourceConfig,
     StoreConfig,
     TableConfig,
-    check_against_schema,
     located,
 )
 from prontosync.disk.config_edit import (
@@ -36,7 +35,9 @@ from prontosync.disk.config_edit import (
     unset,
 )
 from prontosync.disk.config_file import decode, load, section_of
+from prontosync.disk.config_rules import check_against_schema
 from prontosync.disk.config_values import KINDS, key_path, key_text, raw_of, text_of, toml_of, value_of
+from prontosync.model.rules import TableRules
 from prontosync.model.schema import Column, TableSchema
 
 FULL = """\
@@ -105,7 +106,10 @@ def test_a_full_file(file: Path) -> None:
         },
         {
             "inventory": TableConfig(
-                ("store_id", "product_id"), "own", {"on_hand": "sum"}, None, "updated_by", ("pin_hash",)
+                ("store_id", "product_id"),
+                "updated_by",
+                ("pin_hash",),
+                TableRules(flow="own", columns={"on_hand": "sum"}),
             )
         },
     )
@@ -115,17 +119,17 @@ def test_what_is_not_said() -> None:
     config = decode(SMALL, Path("p"))
     assert config.store == StoreConfig("012", "stores/012")
     assert config.source == SourceConfig("pos.db", ("*",), (), True, 0.02)
-    assert config.table("anything") == TableConfig((), "shared", {}, None, None, ())
+    assert config.table("anything") == TableConfig((), None, (), TableRules())
     assert decode("", Path("p")) == Config()
 
 
 @pytest.mark.parametrize("text", ['columns.on_hand = "sum"', 'columns = { on_hand = "sum" }'])
 def test_columns_in_each_form(text: str) -> None:
-    assert decode(f"[table.a]\n{text}\n", Path("p")).table("a").columns == {"on_hand": "sum"}
+    assert decode(f"[table.a]\n{text}\n", Path("p")).table("a").rules.columns == {"on_hand": "sum"}
 
 
 def test_columns_in_a_section_of_their_own() -> None:
-    assert decode('[table.a.columns]\non_hand = "sum"\n', Path("p")).table("a").columns == {"on_hand": "sum"}
+    assert decode('[table.a.columns]\non_hand = "sum"\n', Path("p")).table("a").rules.columns == {"on_hand": "sum"}
 
 
 @pytest.mark.parametrize(
@@ -187,19 +191,6 @@ def test_what_is_refused(text: str, line: int, words: str, hint: str) -> None:
     assert words in error.message
     assert error.line == line
     assert hint in (error.hint or "")
-
-
-@pytest.mark.parametrize("policy", ["max", "min", "newest", "prefer", "owner", "append_only", "delete"])
-def test_what_a_later_version_does_is_refused_not_ignored(policy: str) -> None:
-    column = refused(f'[table.x]\ncolumns.a = "{policy}"\n')
-    assert f'policy "{policy}" is not supported yet by this version' in column.message
-    table = refused(f'[table.x]\n{policy} = "updated_at"\n')
-    assert f'"table.x.{policy}" is not supported yet by this version' in table.message
-    assert table.line == 2
-
-
-def test_an_invariant_is_refused_not_ignored() -> None:
-    assert '"invariant" is not supported yet' in refused('[invariant.stock]\nsql = "…"\n').message
 
 
 @pytest.mark.parametrize(
@@ -365,7 +356,7 @@ def test_set_adds_to_a_section_and_adds_sections(file: Path) -> None:
     expected = FULL.replace('on_hand = "sum"\n', 'on_hand = "sum"\ncolumns.reserved = "sum"\n')
     added = '\n[table."odd name"]\nkey = ["id", "line"]\ncolumns."so far" = "sum"\n'
     assert file.read_text() == expected + added
-    assert load(file).table("odd name") == TableConfig(("id", "line"), columns={"so far": "sum"})
+    assert load(file).table("odd name") == TableConfig(("id", "line"), rules=TableRules(columns={"so far": "sum"}))
 
 
 def test_set_between_sections_out_of_order(file: Path) -> None:
@@ -378,9 +369,9 @@ def test_set_between_sections_out_of_order(file: Path) -> None:
     unset(file, "table.a.flow")
     assert load(file).tables == {
         "a": TableConfig(actor="who"),
-        "b": TableConfig(flow="own", columns={"n": "sum"}),
-        "c": TableConfig(columns={"x": "sum", "y": "sum"}),
-        "d": TableConfig(flow="down"),
+        "b": TableConfig(rules=TableRules(flow="own", columns={"n": "sum"})),
+        "c": TableConfig(rules=TableRules(columns={"x": "sum", "y": "sum"})),
+        "d": TableConfig(rules=TableRules(flow="down")),
     }
     assert "[table.b] # b\n" in file.read_text()
 
@@ -412,9 +403,8 @@ def test_set_in_unusual_files_is_right_or_refused(file: Path, text: str, key: st
         ("store.nmae", "x", 'unknown key "nmae" in [store]'),
         ("store", "x", '"store" is a section, not a key'),
         ("shop.name", "x", 'unknown section "shop.name"'),
-        ("table.a.newest", "x", "not supported yet"),
         ("table.dbo.orders.flow", "own", 'unknown key "orders.flow"'),
-        ("table.a.columns.b", "max", "not supported yet"),
+        ("table.a.columns.b", "maxx", "is not a policy"),
         ("store.upstream", "nowhere/main", 'no remote "nowhere"'),
         ("store.name", "A B", "is not a store name"),
         ("store.name", "", "is not a store name"),
@@ -463,7 +453,7 @@ def test_unset(file: Path) -> None:
     unset(file, "store.keep_free")
     unset(file, "table.inventory.columns.on_hand")
     assert get_value(file, "store.keep_free") is None
-    assert load(file).table("inventory").columns == {}
+    assert load(file).table("inventory").rules.columns == {}
     assert "# stock adds up" in file.read_text()
     with pytest.raises(NotSet, match="not set"):
         unset(file, "store.keep_free")
