@@ -137,6 +137,17 @@ def connected(path: Path, mode: Mode, busy_seconds: float) -> Iterator[Connectio
         raise missing(path) from error
 
 
+@contextmanager
+def in_memory() -> Iterator[Connection]:
+    """A database of our own, empty, that is nowhere but in memory and that no other connection sees."""
+    connection = _opened(Path(":memory:"), ":memory:")
+    try:
+        connection.run("PRAGMA temp_store = MEMORY")
+        yield connection
+    finally:
+        connection.close()
+
+
 def missing(path: Path) -> SourceMissing:
     return SourceMissing(f'there is no database "{path}"', 'check "url" under [source]')
 
@@ -168,7 +179,10 @@ def said(error: Exception) -> str:
 
 
 def _open(path: Path, mode: Mode) -> Connection:
-    uri = f"file:{quote(str(path.absolute()))}?mode={mode}"
+    return _opened(path, f"file:{quote(str(path.absolute()))}?mode={mode}")
+
+
+def _opened(path: Path, uri: str) -> Connection:
     try:
         database = adbc.AdbcDatabase(driver=adbc_driver_sqlite._driver_path(), uri=uri)
         try:

@@ -1,0 +1,244 @@
+"""What a table's own definition says of rows before they are written: those that NOT NULL, CHECK or STRICT refuse.
+
+SQLite itself is asked, on a table in memory that is made of the definition. Foreign keys and triggers play no part, and
+rows that would only be in each other's way are not refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from prontosync.sources.connection import Connection, ConstraintFailed, in_memory, said
+from prontosync.sources.contract import RowChanges, SourceTable, SourceUnfit
+from prontosync.sources.definition import Definition, definition_of, has_conditions
+from prontosync.sources.staging import Kind, Loaded, load
+from prontosync.sources.statements import literal, quoted
+
+_NUMBER = "_ps_number"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The refused rows by their index in ``RowChanges.inserts`` and ``.new``, with the database's words. ``untested``
+    is why nothing was tested, None where it was."""
+
+    inserts: Mapping[int, str] = field(default_factory=dict)
+    updates: Mapping[int, str] = field(default_factory=dict)
+    untested: str | None = None
+
+
+class SqliteTrial:
+    """Rows against the definitions of tables in SQLite. Keeps nothing and writes nowhere."""
+
+    def concerns(self, table: SourceTable) -> bool:
+        """Whether the definition may refuse any row at all."""
+        return has_conditions(table.ddl)
+
+    def refused(self, changes: RowChanges) -> Verdict:
+        """An insert is refused where the database would refuse it, an update where it would refuse to set the columns
+        that differ: a condition on others may have been broken before. Deletes are not looked at. Never raises for what
+        rows or definitions are."""
+        definition = definition_of(changes.table.name, changes.table.ddl)
+        if isinstance(definition, str):
+            return Verdict(untested=definition)
+        foreign = [column.name for column in changes.table.schema.columns if column.name not in _known(definition)]
+        if set(foreign) - set(changes.table.ddl.generated):
+            return Verdict(untested=f'its definition has no column "{foreign[0]}"')
+        inserts, updates = _suspicious(definition, changes.inserts), _suspicious(definition, changes.new)
+        some = replace(
+            changes,
+            deletes=changes.deletes.slice(0, 0),
+            inserts=changes.inserts.take(inserts),
+            old=changes.old.take(updates),
+            new=changes.new.take(updates),
+        )
+        if not some.rows:
+            return Verdict()
+        found = _tried(definition, some)
+        return Verdict(
+            {inserts[n].as_py(): words for n, words in found.inserts.items()},
+            {updates[n].as_py(): words for n, words in found.updates.items()},
+            found.untested,
+        )
+
+
+def _known(definition: Definition) -> set[str]:
+    return set(definition.columns)
+
+
+def _suspicious(definition: Definition, rows: pa.Table) -> pa.Array:
+    """The indexes of rows that must be tried: all, or where NULL alone is refused those that have one there."""
+    if not definition.nulls_only:
+        return pa.arange(0, rows.num_rows)
+    given = [name for name in definition.not_null if name in rows.column_names]
+    if len(given) < len(definition.not_null):  # a column that is not part of the snapshot may lack a default
+        return pa.arange(0, rows.num_rows)
+    mask = pa.chunked_array([pa.repeat(pa.scalar(value=False), rows.num_rows)])
+    for name in given:
+        mask = pc.or_(mask, pc.is_null(rows.column(name)))
+    return pc.indices_nonzero(mask)
+
+
+def _tried(definition: Definition, changes: RowChanges) -> Verdict:
+    try:
+        with in_memory() as connection:
+            connection.run("PRAGMA foreign_keys = OFF")
+            connection.run("PRAGMA trusted_schema = OFF")
+            untested = _made(connection, definition, changes.table)
+            if untested is not None:
+                return Verdict(untested=untested)
+            (loaded,) = load(connection, [changes])
+            return _Table(connection, loaded).verdict()
+    except SourceUnfit as error:  # a value that SQLite cannot hold, whatever the definition says
+        if changes.rows > 1:
+            return _joined([_tried(definition, half) for half in _halves(changes)], changes)
+        words = {0: error.message}
+        return Verdict(words, {}) if changes.inserts.num_rows else Verdict({}, words)
+
+
+def _made(connection: Connection, definition: Definition, table: SourceTable) -> str | None:
+    """Make the table; None, or why rows cannot be tried in it."""
+    main = f"main.{quoted(definition.table)}"
+    skipped = set(definition.columns) - set(table.schema.names)
+    statements = [definition.statement, f"ALTER TABLE {main} ADD COLUMN {_NUMBER} INTEGER"]
+    for statement in statements:
+        words = _attempt(connection, statement)
+        if words is not None:
+            return f"its definition cannot be tried here: {words}"
+    defaults = connection.rows(f"SELECT name, dflt_value AS given FROM pragma_table_info({literal(definition.table)})")
+    if any(row["name"] in skipped and "(" in (row["given"] or "") for row in defaults):
+        return "a column that is not part of the snapshot has a computed default"
+    return None
+
+
+class _Table:
+    """The table in memory, and the rows to be tried in temporary tables; rows are counted from 1."""
+
+    def __init__(self, connection: Connection, loaded: Loaded) -> None:
+        self._connection, self._loaded = connection, loaded
+        self._main = f"main.{quoted(loaded.table.name)}"
+        self._names = [column.name for column in loaded.binder.columns]
+
+    def verdict(self) -> Verdict:
+        inserts = {n - 1: words for n in self._suspects("inserts") if (words := self._insert("inserts", n)) is not None}
+        suspects = self._suspects("new")
+        broken_before = set(self._suspects("old", suspects)) if suspects else set[int]()
+        updates = {}
+        for n in suspects:
+            # What refuses the new row and took the old one is about columns that differ.
+            words = self._update(n) if n in broken_before else self._insert("new", n)
+            if words is not None:
+                updates[n - 1] = words
+        return Verdict(inserts, updates)
+
+    def _suspects(self, kind: Kind, among: Sequence[int] | None = None) -> list[int]:
+        """Rows that the table does not take when all come at once: refused ones, and some in each other's way."""
+        if among is None:
+            count = self._loaded.counts[kind]
+            return self._left(kind, 1, count, "1") if count else []
+        self._connection.run("CREATE TEMP TABLE _ps_among (n INTEGER PRIMARY KEY)")
+        numbers = pa.record_batch([pa.array(among, pa.int64())], names=["n"])
+        self._connection.bind("INSERT INTO temp._ps_among VALUES (?1)", numbers.schema, [numbers])
+        return self._left(kind, among[0], among[-1], "n.rowid IN (SELECT n FROM temp._ps_among)")
+
+    def _left(self, kind: Kind, low: int, high: int, condition: str) -> list[int]:
+        rows = f"FROM {self._temp(kind)} AS n WHERE n.rowid BETWEEN {low} AND {high} AND {condition}"
+        words = self._try(
+            f"INSERT OR IGNORE INTO {self._main} ({self._columns}, {_NUMBER}) SELECT {self._values}, n.rowid {rows}"
+        )
+        if words is None:
+            taken = f"SELECT {_NUMBER} FROM {self._main}"
+            found = self._connection.rows(f"SELECT n.rowid AS n {rows} AND n.rowid NOT IN ({taken}) ORDER BY 1")
+            self._empty()
+            return [row["n"] for row in found]
+        # Some refusals end the statement whatever it says, those of a STRICT table's types and of failing functions.
+        if low == high:
+            return [low]
+        middle = (low + high) // 2
+        return self._left(kind, low, middle, condition) + self._left(kind, middle + 1, high, condition)
+
+    def _insert(self, kind: Kind, n: int) -> str | None:
+        """The words with which one row alone is refused."""
+        # "OR ABORT", for a definition may say that what breaks it is to be left out, or replaced by a default.
+        source = f"FROM {self._temp(kind)} AS n WHERE n.rowid = {n}"
+        words = self._try(f"INSERT OR ABORT INTO {self._main} ({self._columns}) SELECT {self._values} {source}")
+        if words is None:
+            self._empty()
+        return words
+
+    def _update(self, n: int) -> str | None:
+        """The words with which the change of one row is refused whose old row is none that the definition takes."""
+        mask = self._connection.value(f"SELECT mask FROM {self._temp('new')} WHERE rowid = {n}")
+        differing = self._loaded.masks[mask]
+        columns = [f"{quoted(name)} = n.{self._staged(name)}" for name in differing if name in self._names]
+        if not columns:
+            return None
+        source = f"FROM {self._temp('old')} AS n WHERE n.rowid = {n}"
+        self._connection.run("PRAGMA ignore_check_constraints = ON")
+        before = self._try(f"INSERT OR ABORT INTO {self._main} ({self._columns}) SELECT {self._values} {source}")
+        self._connection.run("PRAGMA ignore_check_constraints = OFF")
+        if before is not None:
+            words = self._insert("new", n)
+            return words if words != before else None
+        changed = f"FROM {self._temp('new')} AS n WHERE n.rowid = {n}"
+        words = self._try(f"UPDATE OR ABORT {self._main} AS t SET {', '.join(columns)} {changed}")
+        self._empty()
+        return words
+
+    def _empty(self) -> None:
+        self._connection.run(f"DELETE FROM {self._main}")
+
+    def _try(self, sql: str) -> str | None:
+        return _attempt(self._connection, sql)
+
+    def _temp(self, kind: Kind) -> str:
+        return f'temp."_ps_{kind}_{self._loaded.number}"'
+
+    def _staged(self, name: str) -> str:
+        return f"c{self._names.index(name)}"
+
+    @property
+    def _columns(self) -> str:
+        return ", ".join(quoted(name) for name in self._names)
+
+    @property
+    def _values(self) -> str:
+        return ", ".join(f"n.{self._staged(name)}" for name in self._names)
+
+
+def _attempt(connection: Connection, sql: str) -> str | None:
+    """Run a statement; None, or SQLite's words."""
+    try:
+        connection.run(sql)
+    except ConstraintFailed as error:
+        return str(error)
+    except SourceUnfit as error:
+        return said(error.__cause__) if isinstance(error.__cause__, Exception) else error.message
+    return None
+
+
+def _halves(changes: RowChanges) -> Iterator[RowChanges]:
+    """The same rows in two: inserts apart from updates, or half of those that there are."""
+    inserts, updates = changes.inserts.num_rows, changes.new.num_rows
+    middle = inserts if inserts and updates else (inserts + updates) // 2
+    for start, end in ((0, middle), (middle, inserts + updates)):
+        first, last = max(0, start - inserts), max(0, end - inserts)
+        yield replace(
+            changes,
+            inserts=changes.inserts.slice(min(start, inserts), max(0, min(end, inserts) - start)),
+            old=changes.old.slice(first, last - first),
+            new=changes.new.slice(first, last - first),
+        )
+
+
+def _joined(halves: Sequence[Verdict], changes: RowChanges) -> Verdict:
+    first, second = halves
+    inserts, updates = changes.inserts.num_rows, changes.new.num_rows
+    middle = inserts if inserts and updates else (inserts + updates) // 2
+    after = {n + min(middle, inserts): words for n, words in second.inserts.items()}
+    later = {n + max(0, middle - inserts): words for n, words in second.updates.items()}
+    return Verdict({**first.inserts, **after}, {**first.updates, **later}, first.untested or second.untested)
