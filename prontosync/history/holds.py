@@ -55,12 +55,19 @@ class Held:
 
 class Holding:
     """Holds rows of merged states back. ``trial`` tests rows against a table's own definition, ``refusals`` are held
-    in any case; ``now`` is the moment of new marks (RFC 3339)."""
+    in any case; ``now`` is the moment of new marks (RFC 3339). Tables that are ``foreign`` are not this place's: no row
+    can be looked for in them."""
 
     def __init__(
-        self, store: ObjectStore, engine: Engine, trial: Trial, now: str, refusals: Refusals | None = None
+        self,
+        store: ObjectStore,
+        engine: Engine,
+        trial: Trial,
+        now: str,
+        refusals: Refusals | None = None,
+        foreign: Callable[[str], bool] = lambda name: False,
     ) -> None:
-        self._store, self._engine, self._trial, self._now = store, engine, trial, now
+        self._store, self._engine, self._trial, self._now, self._foreign = store, engine, trial, now, foreign
         self._refusals: Refusals = refusals or {}
 
     def held(self, before: Tree, merged: Tree, brought: Brought) -> Held:
@@ -84,7 +91,8 @@ class Holding:
         ours = {name: self._stored(before, name) for name in before.tables}
         refused = {name: rows for name, rows in self._refusals.items() if name in tables}
         tried = {name: table.tried(refused.get(name, {})) for name, table in tables.items()}
-        after = {name: tried.get(name) or self._stored(merged, name) for name in before.tables if name in merged.tables}
+        known = [name for name in before.tables if name in merged.tables and not self._foreign(name)]
+        after = {name: tried.get(name) or self._stored(merged, name) for name in known}
         found = breaches(self._engine, {name: ours[name] for name in after}, after, self._trial).rows
         return {
             name: {**refused.get(name, {}), **found.get(name, {})}

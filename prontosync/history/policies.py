@@ -43,9 +43,9 @@ class Policies:
 
     ``preferred`` is the store that ``prefer`` names, by column; ``prefer`` that of the whole row. ``newest`` is the
     time's column and ``register`` the columns that it decides together, itself among them; ``owner`` the owner's
-    column. ``down``: the columns without a policy of their own, and the rows, are head office's to change; ``exempt``
-    are the columns with one, ``none`` too. ``added`` are the columns, or ``ROW``, that only the place's own file has a
-    policy for.
+    column. ``down``: the columns without a policy of their own, and the rows, are head office's to change. ``exempt``
+    are the columns with a policy, ``none`` too, and ``free`` those with ``none``. ``added`` are the columns, or
+    ``ROW``, that only the place's own file has a policy for.
     """
 
     columns: tuple[str | None, ...] = ()
@@ -59,6 +59,7 @@ class Policies:
     delete: str | None = None
     down: bool = False
     exempt: frozenset[int] = frozenset()
+    free: frozenset[int] = frozenset()
     added: frozenset[int] = frozenset()
 
     @property
@@ -116,6 +117,7 @@ def policies_of(schema: TableSchema, rules: Rules, said: TableRules, added: froz
         newest_type=schema.columns[newest].type if newest is not None else "",
         register=register,
         exempt=frozenset(i for i, policy in enumerate(columns) if policy),
+        free=frozenset(i for i, policy in enumerate(columns) if policy == NONE),
         owner=_index(schema, said.owner),
         append_only=said.append_only,
         delete=said.delete,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from prontosync.history.policies import ROW, Policies, Writer, plausible
-from prontosync.history.sets import Cell, Cells, State, as_state, candidates, is_settled, merge_sets
+from prontosync.history.sets import Cell, Cells, Rows, State, as_state, candidates, is_settled, merge_sets
 from prontosync.model.rules import MAX, MIN, PREFER, SUM, WINS
 from prontosync.model.schema import MAX_PRECISION, TableSchema, decimal_parts
 from prontosync.model.values import Value, canonical, orderable, restored, same
@@ -41,8 +41,8 @@ class RowMerge:
     def merge(self, base: State, ours: State, theirs: State) -> Verdict:
         """Of three states with columns as in the schema. Raises TooManyCandidates (``history.sets``)."""
         verdict = Verdict(None)
-        mine = self._judged(base, ours, self.ours, verdict)
-        other = self._judged(base, theirs, self.theirs, verdict)
+        mine = self._judged(base, ours, theirs, self.ours, verdict)
+        other = self._judged(base, theirs, ours, self.theirs, verdict)
         if isinstance(base, Cells) and isinstance(mine, Cells) and isinstance(other, Cells):
             verdict.state = self._cells(base, mine, other, verdict)
         else:
@@ -50,40 +50,60 @@ class RowMerge:
         verdict.refused = {i: rule for i, rule in verdict.refused.items() if _open(verdict.state, i)}
         return verdict
 
-    def _judged(self, base: State, side: State, writer: Writer, verdict: Verdict) -> State:
-        """A side with what it changed and may not change: beside that stays what was there before."""
-        rule = self._forbids(base, side, writer) if side != base else None
-        if rule is None:
+    def _judged(self, base: State, side: State, other: State, writer: Writer, verdict: Verdict) -> State:
+        """A side with what it changed and was not allowed to: beside that stays what was there before."""
+        if writer.trusted or side == base or not self.policies.judges:
             return side
-        if not (isinstance(base, Cells) and isinstance(side, Cells)):
+        if not (isinstance(base, Cells) and isinstance(side, Cells) and isinstance(other, Cells)):
+            rule = self._forbids_row(base, side, other, writer)
+            if rule is None:
+                return side
             verdict.refused[ROW] = rule
-            return _kept_row(base, side)
+            return as_state(candidates(side) | candidates(base))
         cells = list(side.cells)
-        for i, (before, now) in enumerate(zip(base.cells, side.cells, strict=True)):
-            if before != now and not (rule == DOWN and i in self.policies.exempt):
+        for i, (before, now, there) in enumerate(zip(base.cells, side.cells, other.cells, strict=True)):
+            rule = self._forbids_cell(i, base, before, there, writer) if before != now else None
+            if rule is not None:
                 verdict.refused[i] = rule
-                cells[i] = _kept(before, now)
+                cells[i] = now | before
         return Cells(tuple(cells))
 
-    def _forbids(self, base: State, side: State, writer: Writer) -> str | None:
-        """The policy by which a side may not have changed a row, whatever it changed."""
+    def _forbids_cell(self, i: int, base: Cells, before: Cell, other: Cell, writer: Writer) -> str | None:
+        """The policy by which a side may not have changed a cell by itself."""
         policies = self.policies
-        if writer.trusted:
+        if i in policies.free:
             return None
-        if policies.down:
+        if policies.append_only:
+            return "append_only"
+        if not self._owns(base, writer):
+            return "owner"
+        if policies.down and i not in policies.exempt:
             return DOWN
+        alone = other == before or len(other) > 1
+        return PREFER if alone and policies.columns[i] == PREFER and not policies.may_write(i, writer) else None
+
+    def _forbids_row(self, base: State, side: State, other: State, writer: Writer) -> str | None:
+        """The policy by which a side may not have brought, changed or taken away a row by itself."""
+        policies = self.policies
         if policies.append_only and base is not None:
             return "append_only"
-        owned = base if base is not None else side
-        return None if policies.owns(self._owner(owned), writer) else "owner"
+        if not self._owns(base if base is not None else side, writer):
+            return "owner"
+        if policies.down:
+            return DOWN
+        alone = other == base or isinstance(other, Rows)
+        return PREFER if alone and not policies.may_write(ROW, writer) else None
 
-    def _owner(self, state: State) -> Value:
-        """The owner that all candidates of a row agree on, or None."""
+    def _owns(self, state: State, writer: Writer) -> bool:
+        """Whether a writer is the owner that all candidates of a row name, or none of them names one."""
         index = self.policies.owner
         if index is None or state is None:
-            return None
-        found = {row[index] for row in candidates(state) if row is not None}
-        return restored(next(iter(found))) if len(found) == 1 else None
+            return True
+        if isinstance(state, Cells):
+            found = set(state.cells[index])
+        else:
+            found = {row[index] for row in state.rows if row is not None}
+        return all(self.policies.owns(restored(owner), writer) for owner in found)
 
     def _cells(self, base: Cells, ours: Cells, theirs: Cells, verdict: Verdict) -> Cells:
         register = self._register(base, ours, theirs)
@@ -125,8 +145,6 @@ class RowMerge:
                 if base not in (ours, theirs):
                     verdict.by[i] = SUM
                 return total
-        if policy == PREFER:
-            return self._preferred(i, base, ours, theirs, verdict)
         if theirs in (ours, base):
             return ours
         if ours == base:
@@ -134,23 +152,10 @@ class RowMerge:
         if policy in (MAX, MIN) and (found := _extreme(policy, ours, theirs)) is not None:
             verdict.by[i] = policy
             return found
+        if policy == PREFER and len(ours) == len(theirs) == 1 and (winner := self._winner(i)) is not None:
+            verdict.by[i] = PREFER
+            return ours if winner is self.ours else theirs
         return merge_sets(base, ours, theirs)
-
-    def _preferred(self, i: int, base: Cell, ours: Cell, theirs: Cell, verdict: Verdict) -> Cell:
-        if ours == theirs and (self.policies.may_write(i, self.ours) or self.policies.may_write(i, self.theirs)):
-            return ours
-        if base not in (ours, theirs) and len(ours) == len(theirs) == 1 and ours != theirs:
-            winner = self._winner(i)
-            if winner is not None:
-                verdict.by[i] = PREFER
-                return ours if winner is self.ours else theirs
-        sides = []
-        for side, writer in ((ours, self.ours), (theirs, self.theirs)):
-            allowed = side == base or self.policies.may_write(i, writer)
-            if not allowed:
-                verdict.refused[i] = PREFER
-            sides.append(side if allowed else _kept(base, side))
-        return merge_sets(base, *sides)
 
     def _winner(self, i: int) -> Writer | None:
         """The only side that is the preferred one, else the only one that is head office's."""
@@ -164,41 +169,25 @@ class RowMerge:
 
     def _rows(self, base: State, ours: State, theirs: State, verdict: Verdict) -> State:
         """Where a side lacks the row, or has it in dispute as a whole."""
-        if self.policies.prefer is not None:
-            winner = self._winner(ROW)
-            contested = base not in (ours, theirs) and ours != theirs and is_settled(ours) and is_settled(theirs)
-            if contested and winner is not None:
-                verdict.by[ROW] = PREFER
-                return ours if winner is self.ours else theirs
-            mine = self._existing(base, ours, theirs, self.ours, self.theirs, verdict)
-            ours, theirs = mine, self._existing(base, theirs, ours, self.theirs, self.ours, verdict)
         if theirs in (ours, base):
             return ours
         if ours == base:
             return theirs
-        if base is None and isinstance(ours, Cells) and isinstance(theirs, Cells):
-            decided = self._inserts(ours, theirs, verdict)
-            if decided is not None:
-                return decided
         if isinstance(base, Cells) and self.policies.delete and None in (ours, theirs):
             present = theirs if ours is None else ours
             if isinstance(present, Cells):
                 verdict.by[ROW] = f"delete = {self.policies.delete}"
                 return None if self.policies.delete == WINS else present
+        if base is None and isinstance(ours, Cells) and isinstance(theirs, Cells):
+            decided = self._inserts(ours, theirs, verdict)
+            if decided is not None:
+                return decided
         return as_state(merge_sets(candidates(base), candidates(ours), candidates(theirs)))
-
-    def _existing(self, base: State, side: State, other: State, writer: Writer, its: Writer, verdict: Verdict) -> State:
-        """A side that brought or took away a row and may not, where the other did nothing else: both stay
-        candidates."""
-        changed = side != base and (side is None or base is None)
-        allowed = self.policies.may_write(ROW, writer) or (other == side and self.policies.may_write(ROW, its))
-        if not changed or other not in (base, side) or allowed:
-            return side
-        verdict.refused[ROW] = PREFER
-        return _kept_row(base, side)
 
     def _inserts(self, ours: Cells, theirs: Cells, verdict: Verdict) -> State:
         """Two rows under one key that neither had before, where policies decide all in which they differ."""
+        if not (is_settled(ours) and is_settled(theirs)):
+            return None
         register = self._register(None, ours, theirs)
         by: dict[int, str] = {}
         cells = []
@@ -210,8 +199,6 @@ class RowMerge:
                 found, by[i] = register.cells[i], "newest"
             elif policy in (MAX, MIN):
                 found, by[i] = _extreme(policy, mine, other), policy
-            elif policy == PREFER and (winner := self._winner(i)) is not None:
-                found, by[i] = mine if winner is self.ours else other, PREFER
             else:
                 found = None
             if found is None:
@@ -254,15 +241,6 @@ def _extreme(policy: str, ours: Cell, theirs: Cell) -> Cell | None:
         return None
     first = orderable(restored(mine)) > orderable(restored(other))
     return ours if first == (policy == MAX) else theirs
-
-
-def _kept(base: Cell, side: Cell) -> Cell:
-    """A change that is not allowed: what was settled stays beside it, what was open stays open."""
-    return side if len(base) > 1 and len(side) > 1 else side | base
-
-
-def _kept_row(base: State, side: State) -> State:
-    return side if not is_settled(base) and not is_settled(side) else as_state(candidates(side) | candidates(base))
 
 
 def _open(state: State, column: int) -> bool:

@@ -14,6 +14,7 @@ from prontosync.model.values import Row, canonical
 from prontosync.sources.contract import ConstraintBroken
 from prontosync.sources.trial import SqliteTrial
 from prontosync.tables.reader import StoredTable
+from prontosync.workflow.rules import flow, in_force
 from prontosync.workflow.session import Session
 
 
@@ -28,7 +29,14 @@ def with_holds(session: Session, before: Tree, merged: Merged, sides: Sequence[t
 
 def hold_back(session: Session, before: Tree, after: Tree, sides: Sequence[tuple[Tree, Origin]] = ()) -> Held:
     """``after`` with the rows held back that this place does not accept; ``before`` is what is shown now."""
-    holding = Holding(session.merge_store, session.engine, SqliteTrial(), session.now(), session.refused)
+    said = in_force(session, session.head())
+
+    def foreign(name: str) -> bool:
+        """Tables that stay with their stores: what head office has of one is nobody's."""
+        return session.repo.config.source is None and flow(said, name) == "own"
+
+    trial, now = SqliteTrial(), session.now()
+    holding = Holding(session.merge_store, session.engine, trial, now, session.refused, foreign)
     return holding.held(before, after, _brought(session, sides))
 
 
