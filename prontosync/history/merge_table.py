@@ -317,7 +317,8 @@ class _Merge:
         sides = (self.base, self.ours, self.theirs)
         known = [side.disputes.rows.get(key) if side else None for side in sides]
         base, ours, theirs = (d.mark if d is not None and not d.held else None for d in known)
-        return ours if theirs == base else theirs if ours == base else ours or theirs
+        told, mine, other = (mark.text if mark else None for mark in (base, ours, theirs))
+        return ours if other in (told, mine) else theirs if mine == told else ours or theirs
 
     def _dispute(self, key: Key, verdict: Verdict, mine: State, other: State) -> Dispute:
         """A disputed row with the origin of each candidate: as a side's own dispute knows it, else that side itself."""

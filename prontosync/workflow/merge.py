@@ -18,6 +18,7 @@ from prontosync.model.rules import Rules
 from prontosync.workflow import rules
 from prontosync.workflow.holding import has_holds, with_holds
 from prontosync.workflow.integrate import Forecast, Next, Outcome, forecast, integrate
+from prontosync.workflow.invariants import Four, checked
 from prontosync.workflow.session import Session
 from prontosync.workflow.terms import policies_by, writer_of
 
@@ -175,7 +176,9 @@ def _merged(
         trace=lambda table, disputes: provenance.refine(table, disputes, {head, theirs.commit}),
     )
     merged = merge_trees(session.merge_store, session.engine, sides, terms, session.progress)
-    return with_holds(session, ours, merged, [(other, origin)])
+    merged = with_holds(session, ours, merged, [(other, origin)])
+    found = checked(session, said, Four(base, ours, other, merged.tree), origin)
+    return replace(merged, tree=found.tree, preferred=merged.preferred or found.fresh)
 
 
 def _writers(session: Session, head: ObjectId, theirs: Theirs, said: Rules) -> tuple[Writer, Writer]:

@@ -98,7 +98,7 @@ class Session:
         return OverlayObjectStore(self.repo.cache, self.repo.objects, sparing=True)
 
     @cached_property
-    def merge_store(self) -> ObjectStore:
+    def merge_store(self) -> OverlayObjectStore:
         """Writes to the repository, and reads virtual bases from the cache too."""
         return OverlayObjectStore(self.repo.objects, self.repo.cache, sparing=False)
 

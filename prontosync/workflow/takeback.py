@@ -22,6 +22,7 @@ from prontosync.tables.states import store_changes
 from prontosync.workflow import rules
 from prontosync.workflow.holding import with_holds
 from prontosync.workflow.integrate import Build, Forecast, Next, Outcome, forecast, integrate
+from prontosync.workflow.invariants import Four, checked
 from prontosync.workflow.session import Session
 from prontosync.workflow.terms import taking_back
 
@@ -117,6 +118,8 @@ def _build(session: Session, head: ObjectId, inverse: _Inverse, part: Part) -> N
     terms = MergeTerms(takes=lambda table: part.table in (None, table), policies=taking_back(said), adopt_new=False)
     merged = merge_trees(session.merge_store, session.engine, sides, terms, session.progress)
     merged = with_holds(session, ours, merged, [(theirs, inverse.origin)])
+    states = Four(base, ours, theirs, merged.tree)
+    merged = replace(merged, tree=checked(session, said, states, inverse.origin).tree)
     if merged.tree.tables == ours.tables and merged.tree.conflicts == ours.conflicts:
         return Next(None)
     parents = (Parent(head, session.repo.branch),)

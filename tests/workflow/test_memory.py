@@ -19,7 +19,7 @@ from prontosync.disk.repository import create, find
 from prontosync.engine.arrow import arrow_schema
 from prontosync.history.commits import Tree
 from prontosync.history.disputes import Origin
-from prontosync.history.merge import Rules, Sides, merge_trees
+from prontosync.history.merge import MergeTerms, Sides, merge_trees
 from prontosync.model.names import RefName
 from prontosync.model.objects import Parent
 from prontosync.sources.locate import locate
@@ -73,7 +73,7 @@ def merge(session, tree):
     here = Origin("a", "b", "", "")
     with session.repo.objects.batch():
         sides = Sides(tree[BASE], tree[MOVED], tree[PRICED], here, here)
-        return merge_trees(session.merge_store, session.engine, sides, Rules()).counts["sales"].merged
+        return merge_trees(session.merge_store, session.engine, sides, MergeTerms()).counts["sales"].merged
 
 def apply(session, tree):
     before, after = (session.repo.refs.target(name) for name in (BASE, PRICED))
