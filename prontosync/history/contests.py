@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import pyarrow as pa
@@ -17,14 +18,22 @@ from prontosync.engine.connection import Engine
 from prontosync.history.touched import ROW
 
 VALUE = "_ps_value"
+_Pairs = tuple[memoryview, memoryview]
 
 
 class Links:
-    """Pairs of rows and values, found by either."""
+    """Pairs of rows and values, found by either. Nothing is done for them until the first is looked for."""
 
     def __init__(self, engine: Engine, pairs: pa.Table) -> None:
-        self._by_value = _sorted(engine, pairs, VALUE, ROW)
-        self._by_row = _sorted(engine, pairs, ROW, VALUE)
+        self._engine, self._pairs = engine, pairs
+
+    @cached_property
+    def _by_value(self) -> _Pairs:
+        return _sorted(self._engine, self._pairs, VALUE, ROW)
+
+    @cached_property
+    def _by_row(self) -> _Pairs:
+        return _sorted(self._engine, self._pairs, ROW, VALUE)
 
     def rows(self, value: int) -> list[int]:
         return _beside(self._by_value, value)
@@ -163,9 +172,6 @@ def settle(
             return held
         held.update(found)
         fresh = found
-
-
-_Pairs = tuple[memoryview, memoryview]
 
 
 def _sorted(engine: Engine, pairs: pa.Table, first: str, second: str) -> _Pairs:

@@ -157,6 +157,13 @@ def load(connection: Connection, changes: Iterable[RowChanges], task: Task = UNT
     return loaded
 
 
+def load_rows(connection: Connection, changes: RowChanges, number: int) -> Loaded:
+    """The same for one table, its temporary tables numbered ``number``."""
+    loader = _Loader(connection, number, changes.table)
+    loader.add(changes)
+    return loader.finish([changes])
+
+
 class _Loader:
     """One table's rows on their way into its temporary tables."""
 

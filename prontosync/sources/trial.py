@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from prontosync.sources.connection import Connection, ConstraintFailed, in_memory, said
 from prontosync.sources.contract import RowChanges, SourceTable, SourceUnfit
 from prontosync.sources.definition import Definition, definition_of, has_conditions
-from prontosync.sources.staging import Kind, Loaded, load
+from prontosync.sources.staging import Kind, Loaded, load_rows
 from prontosync.sources.statements import literal, quoted
 
 _NUMBER = "_ps_number"
@@ -89,15 +89,27 @@ def _tried(definition: Definition, changes: RowChanges) -> Verdict:
             connection.run("PRAGMA foreign_keys = OFF")
             connection.run("PRAGMA trusted_schema = OFF")
             untested = _made(connection, definition, changes.table)
-            if untested is not None:
-                return Verdict(untested=untested)
-            (loaded,) = load(connection, [changes])
-            return _Table(connection, loaded).verdict()
+            return Verdict(untested=untested) if untested is not None else _verdict(connection, changes)
     except SourceUnfit as error:  # a value that SQLite cannot hold, whatever the definition says
         if changes.rows > 1:
             return _joined([_tried(definition, half) for half in _halves(changes)], changes)
         words = {0: error.message}
         return Verdict(words, {}) if changes.inserts.num_rows else Verdict({}, words)
+
+
+def _verdict(connection: Connection, changes: RowChanges) -> Verdict:
+    # An update is refused only where its new row would be as an insert: few old rows are ever looked at.
+    none, came = changes.new.slice(0, 0), changes.inserts.num_rows
+    whole = pa.concat_tables([changes.inserts, changes.new])
+    found = _Table(connection, replace(changes, inserts=whole, old=none, new=none), 0).inserts()
+    inserts = {n: words for n, words in found.items() if n < came}
+    updates = {n - came: words for n, words in found.items() if n >= came}
+    if not updates:
+        return Verdict(inserts)
+    at = list(updates)
+    suspects = replace(changes, inserts=none, old=changes.old.take(at), new=changes.new.take(at))
+    changed = _Table(connection, suspects, 1).updates(list(updates.values()))
+    return Verdict(inserts, {at[n]: words for n, words in changed.items()})
 
 
 def _made(connection: Connection, definition: Definition, table: SourceTable) -> str | None:
@@ -118,35 +130,34 @@ def _made(connection: Connection, definition: Definition, table: SourceTable) ->
 class _Table:
     """The table in memory, and the rows to be tried in temporary tables; rows are counted from 1."""
 
-    def __init__(self, connection: Connection, loaded: Loaded) -> None:
-        self._connection, self._loaded = connection, loaded
-        self._main = f"main.{quoted(loaded.table.name)}"
-        self._names = [column.name for column in loaded.binder.columns]
+    def __init__(self, connection: Connection, changes: RowChanges, number: int) -> None:
+        self._connection = connection
+        self._loaded: Loaded = load_rows(connection, changes, number)
+        self._main = f"main.{quoted(changes.table.name)}"
+        self._names = [column.name for column in self._loaded.binder.columns]
 
-    def verdict(self) -> Verdict:
-        inserts = {n - 1: words for n in self._suspects("inserts") if (words := self._insert("inserts", n)) is not None}
-        suspects = self._suspects("new")
-        broken_before = set(self._suspects("old", suspects)) if suspects else set[int]()
-        updates = {}
-        for n in suspects:
+    def inserts(self) -> dict[int, str]:
+        """The refused rows by index, with the database's words."""
+        return {n - 1: words for n in self._suspects("inserts") if (words := self._insert("inserts", n)) is not None}
+
+    def updates(self, words: Sequence[str]) -> dict[int, str]:
+        """The refused changes by index, of rows whose new values are refused as a whole, with these ``words``."""
+        broken_before = set(self._suspects("old"))
+        found = {}
+        for n, refusal in enumerate(words, 1):
             # What refuses the new row and took the old one is about columns that differ.
-            words = self._update(n) if n in broken_before else self._insert("new", n)
-            if words is not None:
-                updates[n - 1] = words
-        return Verdict(inserts, updates)
+            why = self._update(n) if n in broken_before else refusal
+            if why is not None:
+                found[n - 1] = why
+        return found
 
-    def _suspects(self, kind: Kind, among: Sequence[int] | None = None) -> list[int]:
+    def _suspects(self, kind: Kind) -> list[int]:
         """Rows that the table does not take when all come at once: refused ones, and some in each other's way."""
-        if among is None:
-            count = self._loaded.counts[kind]
-            return self._left(kind, 1, count, "1") if count else []
-        self._connection.run("CREATE TEMP TABLE _ps_among (n INTEGER PRIMARY KEY)")
-        numbers = pa.record_batch([pa.array(among, pa.int64())], names=["n"])
-        self._connection.bind("INSERT INTO temp._ps_among VALUES (?1)", numbers.schema, [numbers])
-        return self._left(kind, among[0], among[-1], "n.rowid IN (SELECT n FROM temp._ps_among)")
+        count = self._loaded.counts[kind]
+        return self._left(kind, 1, count) if count else []
 
-    def _left(self, kind: Kind, low: int, high: int, condition: str) -> list[int]:
-        rows = f"FROM {self._temp(kind)} AS n WHERE n.rowid BETWEEN {low} AND {high} AND {condition}"
+    def _left(self, kind: Kind, low: int, high: int) -> list[int]:
+        rows = f"FROM {self._temp(kind)} AS n WHERE n.rowid BETWEEN {low} AND {high}"
         words = self._try(
             f"INSERT OR IGNORE INTO {self._main} ({self._columns}, {_NUMBER}) SELECT {self._values}, n.rowid {rows}"
         )
@@ -159,7 +170,7 @@ class _Table:
         if low == high:
             return [low]
         middle = (low + high) // 2
-        return self._left(kind, low, middle, condition) + self._left(kind, middle + 1, high, condition)
+        return self._left(kind, low, middle) + self._left(kind, middle + 1, high)
 
     def _insert(self, kind: Kind, n: int) -> str | None:
         """The words with which one row alone is refused."""
