@@ -54,7 +54,20 @@ class Command(HelpPage):
 
 
 class Group(HelpPage, click.Group):
-    """A command that only holds others, such as ``remote``; they are listed in the order of their definition."""
+    """A command that only holds others, such as ``remote``; they are listed in the order of their definition.
+
+    ``default`` names the one that is meant where the words name none.
+    """
+
+    def __init__(self, *args: Any, default: str | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.default = default
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        known = {*self.commands, *ctx.help_option_names}
+        if self.default and not ctx.resilient_parsing and (not args or args[0] not in known):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -89,9 +102,9 @@ def command(
     return decorate
 
 
-def group(name: str, *, description: str) -> Group:
+def group(name: str, *, description: str, default: str | None = None) -> Group:
     """A top-level command that holds others; its summary stands in the table of ``commands.py``."""
-    return Group(name, help=inspect.cleandoc(description), short_help=COMMANDS[name].summary)
+    return Group(name, default=default, help=inspect.cleandoc(description), short_help=COMMANDS[name].summary)
 
 
 def _show_help(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:

@@ -38,6 +38,7 @@ COMMANDS: dict[str, Entry] = {
     "pull": Entry("sync", "pull", "fetch, then merge", "share"),
     "sync": Entry("sync", "sync", "snapshot, fetch, merge, push: the command for cron", "share"),
     "merge": Entry("merge", "merge", "bring another branch's changes into this one", "come together"),
+    "rules": Entry("rules", "rules", "show by which rules is merged, and publish them", "come together"),
     "conflicts": Entry("conflicts", "conflicts", "show what is in dispute", "come together"),
     "resolve": Entry("resolve", "resolve", "decide what is in dispute", "come together"),
     "revert": Entry("takeback", "revert", "take back what a commit brought", "come together"),

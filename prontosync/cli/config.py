@@ -11,6 +11,8 @@ from prontosync.cli import output as out
 from prontosync.cli.command import command, group
 from prontosync.cli.context import Context
 from prontosync.cli.escape import escape
+from prontosync.cli.world import changing
+from prontosync.errors import UsageError
 
 config = group(
     "config",
@@ -53,20 +55,35 @@ def config_get(context: Context, key: str) -> None:
     "set",
     summary="set a key",
     within=config,
-    examples=("prontosync config set source.max_deletes 5%", "prontosync config set table.stock.columns.on_hand sum"),
+    examples=(
+        "prontosync config set source.max_deletes 5%",
+        "prontosync config set table.stock.columns.on_hand sum",
+        "prontosync config set invariant.sold.table stock invariant.sold.sql 'SELECT * FROM merged.stock WHERE n < 0'",
+    ),
     exits=(10, 11, 13, 16),
 )
 @_KEY
 @click.argument("value", metavar="VALUE", help='The value; a list is written ["a", "b"].')
-def config_set(context: Context, key: str, value: str) -> None:
-    """Set KEY to VALUE."""
-    from prontosync.disk.config_edit import set_value
+@click.argument("more", metavar="[KEY VALUE]...", nargs=-1, help="More keys, set in the same step.")
+def config_set(context: Context, key: str, value: str, more: tuple[str, ...]) -> None:
+    """Set KEY to VALUE.
 
+    A rule of merging that contradicts those of head office is refused (10): its rules hold everywhere.
+    """
+    from prontosync.disk.config_edit import set_values
+    from prontosync.disk.config_values import key_path
+    from prontosync.workflow.rules import check_edit
+
+    if len(more) % 2:
+        raise UsageError(f'"{more[-1]}" has no value', "write each key with its value")
+    values = {key: value, **dict(zip(more[::2], more[1::2], strict=True))}
     path = _file(context)
-    with _locked(context):
-        set_value(path, key, value)
+    with changing(context) as session:
+        keys = [key_path(each) for each in values]
+        set_values(path, values, lambda config: check_edit(session, config, keys))
     if context.json:
-        out.emit_json({"key": key, "value": value})
+        said = [{"key": each, "value": text} for each, text in values.items()]
+        out.emit_json(said if more else said[0])
 
 
 @command(

@@ -6,12 +6,12 @@ An edit keeps comments and order, and is written only when the result loads and 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from prontosync.disk import files
-from prontosync.disk.config import ConfigError, KeyPath, RemoteConfig
+from prontosync.disk.config import Config, ConfigError, KeyPath, RemoteConfig
 from prontosync.disk.config_file import decode, find_key, load, parse, read, section_of
 from prontosync.disk.config_values import key_path, key_text, raw_of, text_of, toml_of
 from prontosync.errors import NotFound, UsageError
@@ -70,21 +70,31 @@ def list_values(path: Path) -> dict[str, str]:
 
 def set_value(path: Path, key: str, text: str) -> None:
     """Set a key. Raises ConfigError, with nothing written, where the key is unknown or the result would not load."""
-    parts = key_path(key)
-    raw = raw_of(find_key(parts), text)
+    set_values(path, {key: text})
+
+
+def set_values(path: Path, values: Mapping[str, str], fits: Callable[[Config], None] = lambda config: None) -> None:
+    """Set several keys in one step: a section that needs all of them is there at once. ``fits`` raises ConfigError
+    where the result must not be."""
+    raws = [(parts := key_path(key), raw_of(find_key(parts), text)) for key, text in values.items()]
 
     def wanted(content: dict[str, Any]) -> None:
-        for part in parts[:-1]:
-            content = content.setdefault(part, {})
-        content[parts[-1]] = raw
+        for parts, raw in raws:
+            holder = content
+            for part in parts[:-1]:
+                holder = holder.setdefault(part, {})
+            holder[parts[-1]] = raw
 
     def changed(before: str) -> str:
-        section = section_of(parts)
-        if _holds(tomllib.loads(before), section):
-            return _with_value(before, section, parts[len(section) :], toml_of(raw))
-        return _with_section(before, section, ((key_text(parts[len(section) :]), raw),))
+        for parts, raw in raws:
+            section = section_of(parts)
+            if _holds(tomllib.loads(before), section):
+                before = _with_value(before, section, parts[len(section) :], toml_of(raw))
+            else:
+                before = _with_section(before, section, ((key_text(parts[len(section) :]), raw),))
+        return before
 
-    _edit(path, key, wanted, changed)
+    _edit(path, ", ".join(values), wanted, changed, fits)
 
 
 def unset(path: Path, key: str) -> None:
@@ -139,7 +149,13 @@ def _remove(path: Path, parts: KeyPath) -> None:
     _edit(path, key_text(parts), without, changed)
 
 
-def _edit(path: Path, key: str, wanted: Callable[[dict[str, Any]], None], changed: Callable[[str], str]) -> None:
+def _edit(
+    path: Path,
+    key: str,
+    wanted: Callable[[dict[str, Any]], None],
+    changed: Callable[[str], str],
+    fits: Callable[[Config], None] = lambda config: None,
+) -> None:
     """Write ``changed(text)`` where it loads, and holds what ``wanted`` makes of the content."""
     from tomlkit.exceptions import TOMLKitError
 
@@ -153,14 +169,14 @@ def _edit(path: Path, key: str, wanted: Callable[[dict[str, Any]], None], change
             raise by_hand
     except (TOMLKitError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise by_hand from error
-    _check(before, after, path, key)
+    _check(before, after, path, key, fits)
     target = path.resolve()
     files.replace(target, after.encode(), target.stat().st_mode & 0o777)
 
 
-def _check(before: str, after: str, path: Path, key: str) -> None:
+def _check(before: str, after: str, path: Path, key: str, fits: Callable[[Config], None]) -> None:
     try:
-        decode(after, path)
+        fits(decode(after, path))
     except ConfigError as error:
         decode(before, path)
         raise ConfigError(f'"{key}" is left as it is: {error.what}', error.hint, error.path) from error

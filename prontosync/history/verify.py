@@ -116,6 +116,8 @@ class Verifier:
                 continue
             for name in direct_objects(content):
                 self._sound(name)
+            if content.policy is not None:
+                self._reads(ObjectName(content.policy, "json"), partial(self.commits.rules, commit))
             for table, state in content.tables.items():
                 self._state(table, state)
             own = travelling(content)

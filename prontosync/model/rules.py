@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -115,7 +115,9 @@ def rule_set(default: TableRules, tables: Mapping[str, TableRules], invariants: 
 
 def encode_rules(rules: Rules) -> tuple[ObjectId, bytes]:
     """The address and the bytes of the object."""
-    data = encoding.encode(rules)
+    content = msgspec.to_builtins(rules)
+    said = {name: _without_nothing(content.pop(name)) for name in ("shared", "added") if name in content}
+    data = encoding.encode({**content, **{name: part for name, part in said.items() if part}})
     return object_id(data), data
 
 
@@ -124,6 +126,8 @@ def decode_rules(data: bytes) -> Rules:
     rules = encoding.decode(data, Rules)
     if rules.version < 0 or bool(rules.version) != bool(rules.branch):
         raise encoding.MalformedObject(f'rules of version {rules.version} that branch "{rules.branch}" set')
+    if encode_rules(rules)[1] != data:
+        raise encoding.MalformedObject("rules with a section in which nothing is said")
     for part in (rules.shared, rules.added):
         if not all(part.tables.values()):
             raise encoding.MalformedObject("rules with a table of which nothing is said")
@@ -134,7 +138,7 @@ def decode_rules(data: bytes) -> Rules:
 
 def rule_set_id(rules: RuleSet) -> ObjectId:
     """What tells sets apart: equal ones have the same."""
-    return object_id(encoding.encode(rules))
+    return object_id(encoding.encode(_without_nothing(msgspec.to_builtins(rules))))
 
 
 def column_policy(text: str) -> tuple[str, str | None]:
@@ -275,6 +279,12 @@ def _closing(key: RuleKey, apart: bool) -> Iterator[RuleKey]:
         yield ("newest",)
     if key[0] == "columns" and apart:
         yield from (("newest",), ("prefer",))
+
+
+def _without_nothing(content: dict[str, Any]) -> dict[str, Any]:
+    """A set of rules without a default that says nothing: the encoder leaves out defaults only where they are the very
+    object that the class has."""
+    return {name: part for name, part in content.items() if name != "default" or part}
 
 
 def _word(value: RuleValue) -> str:

@@ -114,6 +114,14 @@ def contradictions(session: Session, config: Config) -> tuple[Contradiction, ...
     return beyond(config.rules, known.shared)[1] if known.version else ()
 
 
+def waiting(session: Session) -> bool:
+    """Whether head office's file says other rules than its head, which stores go by."""
+    head, config = session.head(), session.repo.config
+    if head is None or not config.is_head_office or not config.remotes:
+        return False
+    return session.commits.rules(head).shared != config.rules
+
+
 def tell_contradictions(session: Session, rules: Rules) -> None:
     """Note for people what of this place's file is left out of a merge."""
     if rules.version and not session.repo.config.is_head_office:

@@ -85,7 +85,7 @@ def status(session: Session) -> Status:
         tuple(sorted(session.repo.config.remotes)),
     )
     if session.source is None:
-        return known
+        return replace(known, trouble=_rules_trouble(session))
     with live_state(session) as live:
         return _with_live(session, known, live)
 
@@ -110,7 +110,18 @@ def _with_live(session: Session, known: Status, live: LiveState) -> Status:
 
 
 def _trouble(session: Session, live: LiveState) -> tuple[ProntoError, ...]:
-    return (*_interrupted(session, live), *_missing_upstream(session), *_unknown_tables(session, live))
+    found = (*_interrupted(session, live), *_missing_upstream(session), *_unknown_tables(session, live))
+    return (*found, *_rules_trouble(session))
+
+
+def _rules_trouble(session: Session) -> tuple[ProntoError, ...]:
+    """Rules of this place's file that are not in force: contradicted by head office's, or not published yet."""
+    left_out = rules.contradictions(session, session.repo.config)
+    found = [Unfinished(rules.describe(one), "see them all: prontosync rules") for one in left_out]
+    if rules.waiting(session):
+        words = "the rules of this file are not those in force for the stores"
+        found.append(Unfinished(words, "compare: prontosync rules, then publish: prontosync rules commit"))
+    return tuple(found)
 
 
 def _missing_upstream(session: Session) -> tuple[ProntoError, ...]:
@@ -128,7 +139,9 @@ def _missing_upstream(session: Session) -> tuple[ProntoError, ...]:
 def _unknown_tables(session: Session, live: LiveState) -> tuple[ProntoError, ...]:
     """Sections of the configuration that are about no table: a misspelt one leaves the table without its rules."""
     known = {*live.found.tree.tables, *live.found.gone, *(left.name for left in live.found.left_out)}
-    other = [name for name in session.repo.config.tables if name not in known and session.selection.chosen(name)]
+    config = session.repo.config
+    said = {*config.tables, *(one.table for one in config.invariants.values())}
+    other = [name for name in said if name not in known and session.selection.chosen(name)]
     return tuple(
         Unfinished(
             f'the configuration has rules for table "{name}", which is not there', "check the name in prontosync.toml"

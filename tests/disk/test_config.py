@@ -32,12 +32,13 @@ from prontosync.disk.config_edit import (
     list_values,
     remove_remote,
     set_value,
+    set_values,
     unset,
 )
 from prontosync.disk.config_file import decode, load, section_of
 from prontosync.disk.config_rules import check_against_schema
 from prontosync.disk.config_values import KINDS, key_path, key_text, raw_of, text_of, toml_of, value_of
-from prontosync.model.rules import TableRules
+from prontosync.model.rules import Invariant, TableRules
 from prontosync.model.schema import Column, TableSchema
 
 FULL = """\
@@ -72,6 +73,35 @@ flow = "own"
 columns.on_hand = "sum"
 actor = "updated_by"
 skip = ["pin_hash"]
+"""
+RULES = """\
+[default]
+flow = "shared"
+prefer = "main"
+delete = "wins"
+
+[table.customer]
+columns.points = "sum"
+columns.phone = "prefer stores/012"
+columns.seen = "max"
+newest = "seen"
+owner = "store_id"
+delete = "loses"
+renumber = "store"
+renamed = { tel = "phone", mail = "email" }
+dropped = ["telex", "fax"]
+
+[table.ticket]
+flow = "own"
+append_only = true
+
+[table.old]
+gone = true
+
+[invariant.sold]
+table = "stock"
+sql = "SELECT 1"
+refuse = true
 """
 SMALL = '[store]\nname = "012"\n\n[source]\nurl = "pos.db"\n'
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -145,6 +175,27 @@ def test_columns_in_a_section_of_their_own() -> None:
         ),
         ('[table.x]\nflow = "onw"\n', 2, '"onw" is not a flow', 'did you mean "own"?'),
         ('[table.x]\ncolumns.a = "summ"\n', 2, '"summ" is not a policy', 'did you mean "sum"?'),
+        ('[table.x]\ncolumns.a = "prefer"\n', 2, "does not say which branch", "prefer main"),
+        ('[table.x]\ncolumns.a = "prefer MAIN"\n', 2, '"MAIN" is not a ref name', "lower-case"),
+        ('[table.x]\ncolumns.a = "newest"\n', 2, '"newest" is not a policy', "prefer BRANCH"),
+        ('[table.x]\nprefer = "hub/main"\n[remote.hub]\nurl = "x"\n', 2, '"hub" is a remote', '"main"'),
+        ('[table.x]\ndelete = "win"\n', 2, '"win" is not a deletion', 'did you mean "wins"?'),
+        ('[table.x]\nrenumber = "stores"\n', 2, '"stores" is not a side', 'did you mean "store"?'),
+        ('[table.x]\nappend_only = "yes"\n', 2, "must be true or false without quotes", "append_only = true"),
+        ('[table.x]\nnewset = "a"\n', 2, 'unknown key "newset" in [table.x]', 'did you mean "newest"?'),
+        ('[default]\nowner = "a"\n', 2, 'unknown key "owner" in [default]', "known here: flow, prefer, delete, newest"),
+        ('[defualt]\nflow = "own"\n', 1, 'unknown section "defualt"', 'did you mean "default"?'),
+        ('[invariant.a]\ntable = "b"\n', 1, '[invariant.a] has no "sql"', "write sql ="),
+        ('[invariant.a]\ntable = "b"\nsql = " "\n', 3, "must not be empty", "SELECT"),
+        ('[table.x]\nnewest = "t"\ncolumns.t = "sum"\n', 3, 'cannot have the policy "sum"', "max"),
+        ('[table.x]\nnewest = "t"\nprefer = "main"\n', 2, "lets one branch alone write", "take one"),
+        ('[default]\nnewest = "t"\nprefer = "main"\n', 2, "lets one branch alone write", "take one"),
+        ('[table.x]\nappend_only = true\ncolumns.n = "sum"\n', 3, "forbids every update", "take one"),
+        ('[table.x]\ndropped = ["n"]\ncolumns.n = "sum"\n', 2, 'column "n" is to be dropped', "take one"),
+        ('[table.x]\nrenamed.a = "c"\nrenamed.b = "c"\n', 2, 'two columns are renamed to "c"', "as it is now"),
+        ('[table.x]\nrenamed.a = "a"\n', 2, "renamed to itself", "as it is now"),
+        ('[table.x]\nrenamed.a = "b"\nrenamed.b = "c"\n', 2, "which is renamed itself", "as it is now"),
+        ('[table.x]\nnewest = "t"\nskip = ["t"]\n', 3, 'column "t" of table "x" is skipped', "skip"),
         ("[table.dbo.orders]\n", 1, 'unknown key "orders" in [table.dbo]', 'quoted: table."dbo.orders"'),
         ("title = 1\n", 1, 'unknown section "title"', "did you mean"),
         ("store = 1\n", 1, '"store" must be a section', "write [store]"),
@@ -191,6 +242,54 @@ def test_what_is_refused(text: str, line: int, words: str, hint: str) -> None:
     assert words in error.message
     assert error.line == line
     assert hint in (error.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ('[invariant.a]\ntable = "b"\nsql = "SELECT"\nrefuse = true\n', "may refuse merges at head office only"),
+        ('[table.x]\ndropped = ["n"]\n', '"dropped" of table "x" is for head office to say'),
+        ("[table.x]\ngone = true\n", '"gone" of table "x" is for head office to say'),
+    ],
+)
+def test_what_only_head_office_may_say(said: str, words: str) -> None:
+    decode(said, Path("p"))
+    error = refused(f'[store]\nname = "a"\nupstream = "hub/main"\n[remote.hub]\nurl = "x"\n{said}')
+    assert words in error.message
+    assert error.line is not None
+
+
+def test_rules_of_merging() -> None:
+    config = decode(RULES, Path("p"))
+    customer = TableRules(
+        columns={"points": "sum", "phone": "prefer stores/012", "seen": "max"},
+        newest="seen",
+        owner="store_id",
+        delete="loses",
+        renumber="store",
+        renamed={"tel": "phone", "mail": "email"},
+        dropped=("fax", "telex"),
+    )
+    ticket = TableRules(flow="own", append_only=True)
+    assert config.default == TableRules(flow="shared", prefer="main", delete="wins")
+    assert config.table("customer").rules == customer
+    assert config.invariants == {"sold": Invariant("stock", "SELECT 1", True)}
+    said = config.rules
+    assert said.tables == {"customer": customer, "ticket": ticket, "old": TableRules(gone=True)}
+    assert decode(RULES + '[table.kept]\nactor = "who"\n', Path("p")).rules == said
+
+
+def test_an_invariant_is_set_at_once(file: Path) -> None:
+    with pytest.raises(ConfigError, match='has no "sql"'):
+        set_value(file, "invariant.sold.table", "stock")
+    set_values(file, {"invariant.sold.table": "stock", "invariant.sold.sql": "SELECT 1\n-- two lines"})
+    assert load(file).invariants == {"sold": Invariant("stock", "SELECT 1\n-- two lines")}
+    with pytest.raises(ConfigError, match="at head office only"):
+        set_value(file, "invariant.sold.refuse", "true")
+    unset(file, "store.upstream")
+    set_value(file, "invariant.sold.refuse", "true")
+    with pytest.raises(ConfigError, match="at head office only"):
+        set_value(file, "store.upstream", "office/main")
 
 
 @pytest.mark.parametrize(
@@ -473,12 +572,28 @@ def test_list(file: Path) -> None:
 KEY_AND_VALUE = st.one_of(
     st.tuples(NAMES.map(lambda name: ("table", name, "flow")), st.sampled_from(["own", "down", "shared"])),
     st.tuples(NAMES.map(lambda name: ("table", name, "actor")), NAMES),
-    st.tuples(st.tuples(st.just("table"), NAMES, st.just("columns"), NAMES), st.just("sum")),
+    st.tuples(
+        st.tuples(st.just("table"), NAMES, st.just("columns"), NAMES),
+        st.sampled_from(["sum", "max", "min", "none", "prefer main", "prefer stores/012"]),
+    ),
+    st.tuples(st.tuples(st.just("table"), NAMES, st.just("renamed"), NAMES), NAMES),
+    st.tuples(NAMES.map(lambda name: ("table", name, "newest")), NAMES),
+    st.tuples(NAMES.map(lambda name: ("table", name, "owner")), NAMES),
+    st.tuples(NAMES.map(lambda name: ("table", name, "append_only")), st.sampled_from(["true", "false"])),
+    st.tuples(NAMES.map(lambda name: ("table", name, "delete")), st.sampled_from(["wins", "loses"])),
+    st.tuples(NAMES.map(lambda name: ("table", name, "renumber")), st.sampled_from(["main", "store"])),
+    st.tuples(NAMES.map(lambda name: ("table", name, "gone")), st.sampled_from(["true", "false"])),
+    st.tuples(NAMES.map(lambda n: ("table", n, "dropped")), st.lists(NAMES, max_size=3, unique=True).map(toml_of)),
+    st.tuples(st.sampled_from([("default", "prefer"), ("table", "x", "prefer")]), st.just("main")),
+    st.tuples(st.just(("default", "newest")), NAMES),
     st.tuples(NAMES.map(lambda name: ("table", name, "skip")), st.lists(NAMES, max_size=3, unique=True).map(toml_of)),
     st.tuples(st.just(("source", "exclude")), st.lists(NAMES.filter(bool), max_size=3).map(toml_of)),
     st.tuples(st.just(("source", "apply")), st.sampled_from(["true", "false"])),
     st.tuples(st.just(("store", "keep_free")), st.integers(0, 10**9).map("{}KB".format)),
 )
+
+
+CLASHES = ("is skipped", "is to be dropped", "renamed", "tells which edit", '"newest" lets', "forbids every update")
 
 
 @given(st.lists(KEY_AND_VALUE, max_size=6))
@@ -492,7 +607,7 @@ def test_what_is_set_is_got(edits: list[tuple[tuple[str, ...], str]]) -> None:
             try:
                 set_value(path, key_text(parts), text)
             except ConfigError as error:
-                assert "is skipped" in error.message  # noqa: PT017 - the one clash these edits can meet
+                assert any(words in error.message for words in CLASHES)  # noqa: PT017 - what these edits can meet
                 continue
             wanted[key_text(parts)] = text
             assert get_value(path, key_text(parts)) == text
@@ -557,19 +672,39 @@ def test_located() -> None:
     assert located("sftp://a@b/c", Path("/r")) == "sftp://a@b/c"
 
 
-STOCK = TableSchema(
-    tuple(
-        Column(name, kind)
-        for name, kind in [("id", "int64"), ("n", "int64"), ("p", "decimal(9,2)"), ("f", "float64"), ("t", "text")]
-    ),
-    ("id",),
-)
+KINDS_OF_STOCK = {
+    "id": "int64",
+    "n": "int64",
+    "p": "decimal(9,2)",
+    "f": "float64",
+    "t": "text",
+    "b": "bool",
+    "u": "uuid",
+    "at": "timestamp",
+    "tz": "timestamptz",
+    "d": "date",
+    "h": "time",
+    "j": "json",
+    "y": "bytes",
+    "a": "any",
+}
+STOCK = TableSchema(tuple(Column(name, kind) for name, kind in KINDS_OF_STOCK.items()), ("id",))
 
 
 def schema_fault(said: str) -> str:
     with pytest.raises(ConfigError) as caught:
-        check_against_schema(decode(f"[table.stock]\n{said}\n", Path("p")), {"stock": STOCK})
+        check_against_schema(decode(f"[table.stock]\n\n{said}\n", Path("p")), {"stock": STOCK})
+    assert caught.value.message.startswith('"p" line 3: ')
     return f"{caught.value.message} / {caught.value.hint}"
+
+
+def fits(said: str) -> bool:
+    try:
+        check_against_schema(decode(f"[table.stock]\n{said}\n", Path("p")), {"stock": STOCK})
+    except ConfigError as error:
+        assert "cannot have the" in error.message  # noqa: PT017 - either outcome is right
+        return False
+    return True
 
 
 def test_a_policy_must_fit_its_column() -> None:
@@ -579,6 +714,38 @@ def test_a_policy_must_fit_its_column() -> None:
     check_against_schema(fine, {"stock": STOCK})
     assert "its type is text" in schema_fault('columns.t = "sum"')
     assert "part of the key" in schema_fault('columns.id = "sum"')
+    assert "part of the key" in schema_fault('columns.id = "none"')
     assert 'has no column "tt"' in schema_fault('columns.tt = "sum"')
     assert 'did you mean "t"' in schema_fault('actor = "tt"')
     assert '"key" names' in schema_fault('key = ["idd"]')
+    assert '"newest" names' in schema_fault('newest = "updated"')
+    assert '"owner" names' in schema_fault('owner = "store"')
+    assert "part of the key" in schema_fault('newest = "id"')
+    assert "neither renamed nor dropped" in schema_fault('renamed.id = "number"')
+    assert "neither renamed nor dropped" in schema_fault('renamed.number = "id"')
+    assert "neither renamed nor dropped" in schema_fault('dropped = ["id"]')
+
+
+@pytest.mark.parametrize(
+    ("said", "columns"),
+    [
+        ('columns.{} = "sum"', "n p f"),
+        ('columns.{} = "max"', "n p f t at tz d h"),
+        ('columns.{} = "min"', "n p f t at tz d h"),
+        ('columns.{} = "none"', "n p f t b u at tz d h j y a"),
+        ('columns.{} = "prefer main"', "n p f t b u at tz d h j y a"),
+        ('newest = "{}"', "n t at tz d"),
+        ('owner = "{}"', "id n t u"),
+        ('dropped = ["{}"]', "n p f t b u at tz d h j y a"),
+    ],
+)
+def test_which_types_a_rule_fits(said: str, columns: str) -> None:
+    chosen = [name for name in KINDS_OF_STOCK if (name != "id" or "owner" in said) and fits(said.format(name))]
+    assert chosen == [name for name in KINDS_OF_STOCK if name in columns.split()]
+
+
+def test_the_rules_of_a_table_are_those_of_the_table_of_keys() -> None:
+    declared = {key.parts[2]: key for key in KEYS if key.parts[0] == "table"}
+    assert set(TableRules.__struct_fields__) <= declared.keys()
+    assert {key.parts[1] for key in KEYS if key.parts[0] == "default"} <= set(TableRules.__struct_fields__)
+    assert {key.parts[2] for key in KEYS if key.parts[0] == "invariant"} == set(Invariant.__struct_fields__)

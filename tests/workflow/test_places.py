@@ -64,6 +64,7 @@ def test_flows_say_which_way_a_table_travels(chain: Make) -> None:
         place.set("table.own_t.flow", "own")
         place.set("table.down_t.flow", "down")
     office.commit_rules()
+    office.push()
     rest([one, two, office])
     for table in ("own_t", "down_t", "shared_t"):
         one.sql(f"UPDATE {table} SET v = 2")
