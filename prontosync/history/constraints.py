@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 
 from prontosync.engine.connection import Engine
 from prontosync.history.contested import Rule, contests_of, foreign_keys, places_of, uniques
-from prontosync.history.contests import Cause, Contest, settle
+from prontosync.history.contests import CHECK, Cause, Contest, settle
 from prontosync.history.disputes import Key
 from prontosync.history.touched import Touched, Trial, touched
+from prontosync.model.schema import differences
 from prontosync.tables.compare import same_rows
 from prontosync.tables.reader import StoredTable
-
-FOREIGN_KEY, UNIQUE, CHECK = "foreign-key", "unique", "check"
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,8 @@ class Breach:
 
 @dataclass(frozen=True)
 class Breaches:
-    """The rows to be held, by table and canonical key; and by table why its NOT NULL and CHECK were not tested."""
+    """The rows to be held, by table and canonical key; and by table why its NOT NULL and CHECK, or nothing at all, was
+    tested."""
 
     rows: Mapping[str, Mapping[Key, Breach]] = field(default_factory=dict)
     untested: Mapping[str, str] = field(default_factory=dict)
@@ -43,14 +43,17 @@ def breaches(
 ) -> Breaches:
     """The touched rows that must go back to what they were ``before``, for ``after`` to break nothing anew.
 
-    Both have the same tables, with the same columns and keys. With these rows as they were, no touched row lacks a
+    A table that only one of them has is as if it had not been touched, and so is one that has other columns or another
+    key than before, which ``untested`` tells. With these rows as they were, no touched row lacks a
     parent, is a parent that went while rows refer to it, shares unique values, or is refused by ``trial``, but where
     that was so before: of constraints whose columns did not change. Rows are read only of tables with touched rows, and
     of those that a touched row refers to or is referred to from: there the columns concerned.
     """
-    changed = [name for name in after if not same_rows(before[name], after[name])]
+    both = [name for name in after if name in before and not same_rows(before[name], after[name])]
+    untested = {name: words[0] for name in both if (words := differences(before[name].schema, after[name].schema))}
+    changed = [name for name in both if name not in untested]
     if not changed:
-        return Breaches()
+        return Breaches({}, untested)
     asked = _asked(after)
     moves: dict[str, Touched] = {}
     first = 0
@@ -63,7 +66,7 @@ def breaches(
     contests: list[Contest] = [rule.contest for rule in rules]
     held = settle(contests, of_table, [moves[name].first for name in changed], refused)
     found = {name: _described(moves[name], rules, held, refused) for name in changed}
-    untested = {name: one.untested for name, one in moves.items() if one.untested is not None}
+    untested |= {name: one.untested for name, one in moves.items() if one.untested is not None}
     return Breaches({name: rows for name, rows in found.items() if rows}, untested)
 
 

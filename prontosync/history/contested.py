@@ -9,7 +9,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from prontosync.engine.connection import Engine
-from prontosync.history.contests import VALUE, Cause, Contest, Links, References, Uniqueness
+from prontosync.history.contests import FOREIGN_KEY, UNIQUE, VALUE, Cause, Contest, Links, References, Uniqueness
 from prontosync.history.holders import Place, distinct, holders
 from prontosync.history.likeness import forms, own_form
 from prontosync.history.touched import Touched
@@ -115,7 +115,7 @@ class _Reference:
     parent: Touched | None
     schemas: tuple[TableSchema, TableSchema]
     needing: Mapping[int, Row]
-    kind: str = "foreign-key"
+    kind: str = FOREIGN_KEY
 
     @property
     def tables(self) -> frozenset[str]:
@@ -146,7 +146,7 @@ class _Unique:
     contest: Uniqueness
     moves: Touched
     taken: Mapping[int, Row]
-    kind: str = "unique"
+    kind: str = UNIQUE
 
     @property
     def tables(self) -> frozenset[str]:

@@ -18,6 +18,8 @@ from prontosync.engine.connection import Engine
 from prontosync.history.touched import ROW
 
 VALUE = "_ps_value"
+FOREIGN_KEY, UNIQUE, CHECK = "foreign-key", "unique", "check"
+"""The kinds of breaches."""
 _Pairs = tuple[memoryview, memoryview]
 
 
