@@ -239,3 +239,30 @@ def test_a_parent_whose_going_is_held_keeps_those_who_come_to_it(shop: Shop) -> 
     shop.becomes("lines", [*lines, (50, 0, 0, 1)])
     found = shop.breaches().rows
     assert {name: set(rows) for name, rows in found.items()} == {"products": {(0,)}}
+
+
+def test_a_reference_by_several_columns_moves_with_any_of_them(shop: Shop) -> None:
+    schema = TableSchema(
+        (Column("id", "int64"), Column("ticket", "int64"), Column("line", "int64")),
+        ("id",),
+        (ForeignKey(("line", "ticket"), "lines", ("line", "ticket")),),
+    )
+    shop.table("returns", schema, [(1, 3, 0), (2, None, 9), (3, 77, 77)])
+    shop.becomes("returns", [(1, 3, 3), (2, None, 8), (3, 77, 77)])
+    assert shop.breaches().rows == {}
+    shop.becomes("returns", [(1, 3, 4), (2, 3, 9), (3, 77, None)])
+    assert shop.breaches().rows["returns"].keys() == {(1,), (2,)}
+
+
+def test_keys_that_only_sqlite_holds_for_equal_cannot_both_come(shop: Shop) -> None:
+    schema = TableSchema((Column("id", "any"), Column("v", "text")), ("id",))
+    shop.table("t", schema, [(b"i1", "a")])
+    shop.becomes("t", [(b"i1", "a"), (b"r1.0", "b"), (b"t1", "c")])
+    assert shop.breaches().rows["t"].keys() == {(b"r1.0",)}
+
+
+def test_a_table_without_keys_to_others_is_tried_all_the_same(shop: Shop) -> None:
+    schema = TableSchema((Column("id", "int64"), Column("qty", "int64")), ("id",))
+    shop.table("t", schema, [(1, 1)], "CREATE TABLE t (id INTEGER PRIMARY KEY, qty INT CHECK (qty > 0))")
+    shop.becomes("t", [(1, 0), (2, 0), (3, 1)])
+    assert shop.breaches().rows["t"].keys() == {(1,), (2,)}
