@@ -115,11 +115,13 @@ def contradictions(session: Session, config: Config) -> tuple[Contradiction, ...
 
 
 def waiting(session: Session) -> bool:
-    """Whether head office's file says other rules than its head, which stores go by."""
+    """Whether head office's file says other rules than its head, which stores go by. A place with a live database is
+    taken for head office once it has published any: most that have no upstream are stores by themselves."""
     head, config = session.head(), session.repo.config
     if head is None or not config.is_head_office or not config.remotes:
         return False
-    return session.commits.rules(head).shared != config.rules
+    known = session.commits.rules(head)
+    return known.shared != config.rules and (config.store is None or known.version > 0)
 
 
 def tell_contradictions(session: Session, rules: Rules) -> None:
