@@ -121,7 +121,9 @@ def waiting(session: Session) -> bool:
     if head is None or not config.is_head_office or not config.remotes:
         return False
     known = session.commits.rules(head)
-    return known.shared != config.rules and (config.store is None or known.version > 0)
+    if known.version == 0:
+        return config.store is None and bool(config.rules)
+    return known.branch == session.repo.branch and known.shared != config.rules
 
 
 def tell_contradictions(session: Session, rules: Rules) -> None:
@@ -180,6 +182,8 @@ def _is_news(session: Session, known: Rules) -> bool:
         return False
     if not known.version:
         return True
+    if known.branch != session.repo.branch:
+        return False  # head office's rules are here: this is a store that lost its upstream, or a branch to try things
     note = session.repo.rules.read() or RulesNote(rule_set_id(RuleSet()), 0)
     return note.rules != rule_set_id(own) or known.version <= note.version
 
