@@ -56,7 +56,7 @@ def view(session: Session, rev: str | None = None) -> RulesView:
     head, config = session.head(), session.repo.config
     rules = in_force(session, head)
     pending = config.is_head_office and head is not None and is_new(session, rules, head)
-    passed = config.is_head_office and rules.version > 0 and rules.shared != config.rules
+    passed = config.is_head_office and rules.branch == session.repo.branch and rules.shared != config.rules
     left_out = tuple(
         RuleLine(found.path, found.value, added=True, contradicts=found) for found in contradictions(session, config)
     )

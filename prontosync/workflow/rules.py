@@ -115,11 +115,15 @@ def contradictions(session: Session, config: Config) -> tuple[Contradiction, ...
 
 
 def waiting(session: Session) -> bool:
-    """Whether head office's file says other rules than its head, which stores go by."""
+    """Whether head office's file says other rules than its head, which stores go by. A place with a live database is
+    taken for head office once it has published any: most that have no upstream are stores by themselves."""
     head, config = session.head(), session.repo.config
     if head is None or not config.is_head_office or not config.remotes:
         return False
-    return session.commits.rules(head).shared != config.rules
+    known = session.commits.rules(head)
+    if known.version == 0:
+        return config.store is None and bool(config.rules)
+    return known.branch == session.repo.branch and known.shared != config.rules
 
 
 def tell_contradictions(session: Session, rules: Rules) -> None:
@@ -178,6 +182,8 @@ def _is_news(session: Session, known: Rules) -> bool:
         return False
     if not known.version:
         return True
+    if known.branch != session.repo.branch:
+        return False  # head office's rules are here: this is a store that lost its upstream, or a branch to try things
     note = session.repo.rules.read() or RulesNote(rule_set_id(RuleSet()), 0)
     return note.rules != rule_set_id(own) or known.version <= note.version
 

@@ -220,6 +220,21 @@ def test_what_a_store_published_for_itself_does_not_become_head_office_s(chain: 
     assert _in_force(one) == Rules(shared=RuleSet(tables={"item": TableRules(columns={"price": "max"})}))
 
 
+def test_a_store_set_up_anew_goes_on_with_head_office_s_rules(chain: Make) -> None:
+    office, (one,) = chain(1)
+    office.set("table.item.columns.price", "sum")
+    office.commit_rules()
+    office.push()
+    rest([one, office])
+    again, _ = office.town.clone("again", branch="stores/one")
+    assert _trouble(again) == []
+    again.set("table.item.columns.price", "max")
+    assert _in_force(again) == office.rules()
+    again.sql("UPDATE item SET price = 3 WHERE id = 2")
+    again.snapshot()
+    assert again.rules() == office.rules()
+
+
 def test_the_same_sides_have_the_same_rules_whoever_merges(chain: Make) -> None:
     office, (one, two) = chain(2)
     office.set("table.item.columns.price", "sum")
