@@ -14,17 +14,17 @@ SHOWN = 60
 """How many characters of a cell are shown."""
 
 
-def cell(value: Any, logical: str) -> str:
-    """A value, escaped, with an ellipsis where it is long; text in quotes where it could mislead."""
-    if isinstance(value, bytes) and logical == "bytes" and len(value) > SHOWN:
-        return f"0x{value[: SHOWN // 2].hex()}… ({len(value)} bytes)"
+def cell(value: Any, logical: str, limit: int | None = SHOWN) -> str:
+    """A value, escaped, with an ellipsis where it is longer than the limit; text in quotes where it could mislead."""
+    if limit is not None and isinstance(value, bytes) and logical == "bytes" and len(value) > limit:
+        return f"0x{value[: limit // 2].hex()}… ({len(value)} bytes)"
     text = to_text(value, logical)
     if isinstance(value, str) and (value in ("", "NULL") or value != value.strip()):
         text = f'"{text}"'
-    return escape(text if len(text) <= SHOWN else text[:SHOWN] + "…")
+    return escape(text if limit is None or len(text) <= limit else text[:limit] + "…")
 
 
-def teller(logical: str) -> Callable[[Any], str]:
+def teller(logical: str, limit: int | None = SHOWN) -> Callable[[Any], str]:
     """``cell`` for many values of one type; those that hold no text need no look at what is in them."""
     if logical == "int64":
         return lambda value: "NULL" if value is None else str(value)
@@ -32,7 +32,12 @@ def teller(logical: str) -> Callable[[Any], str]:
         return lambda value: "NULL" if value is None else format(value, "f")
     if logical in _PLAIN:
         return lambda value: to_text(value, logical)
-    return lambda value: cell(value, logical)
+    return lambda value: cell(value, logical, limit)
+
+
+def is_number(logical: str) -> bool:
+    """Whether values of the type stand to the right in their column."""
+    return logical in {"int64", "float64"} or logical.startswith("decimal")
 
 
 class RowTeller:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from prontosync.cli import output as out
 from prontosync.cli.command import command
 from prontosync.cli.context import Context
-from prontosync.cli.escape import escape
-from prontosync.cli.options import format_option, output_option, rev_argument, table_option
-from prontosync.cli.outcome import conflict_lines
+from prontosync.cli.display import display
+from prontosync.cli.options import format_option, output_option, rev_argument, table_option, wide_option
 from prontosync.cli.world import reading
+from prontosync.errors import UsageError
 
 if TYPE_CHECKING:
     from prontosync.history.conflicts import Conflict
     from prontosync.workflow.conflicts import OpenConflict
+
+
+class OneFile(UsageError):
+    id = "one-file"
 
 
 @command(
@@ -25,71 +27,52 @@ if TYPE_CHECKING:
         "prontosync conflicts",
         "prontosync conflicts --table customer --json",
         "prontosync conflicts --format csv -o decide.csv",
+        "prontosync conflicts --format html -o conflicts.html",
     ),
     exits=(10, 14, 17),
 )
 @rev_argument()
 @table_option()
-@format_option("text", "json", "csv")
+@format_option("text", "json", "csv", "html")
+@wide_option("every candidate's command, and values whole")
 @output_option
 def conflicts(context: Context, rev: str, table: str | None, format_name: str, output: str | None) -> None:
     """Show what is in dispute: each cell or row, its candidates, and the command that takes one.
 
-    A candidate goes by the branch that it came from. The live database keeps its own value until the conflict is
-    resolved. The CSV file has a row for each candidate: write "x" in the column "decision" beside the right one, or
-    "=VALUE", "null" or "delete", and give the file to "prontosync resolve --from".
+    A candidate goes by the branch that it came from; "[shown]" is what the table shows, "[live]" what the live database
+    holds, which keeps its own value until the conflict is resolved. Where there are many, a terminal shows the commands
+    for the first of each column and kind only, and of rows in dispute the cells that differ.
+
+    The CSV file has a row for each candidate: write "x" in the column "decision" beside the right one, or "=VALUE",
+    "null" or "delete", and give the file to "prontosync resolve --from". The HTML page stands alone, and has filters by
+    table, kind and text.
     """
     from prontosync.workflow.conflicts import list_conflicts
 
+    if output is not None and output.endswith("/"):
+        raise OneFile("conflicts are one file for all tables", "write -o FILE")
     with reading(context) as session:
         found = list_conflicts(session, session.revisions.resolve(rev), [table] if table else [])
-    _print(context, found, "json" if context.json else format_name, output)
+    _print(context, found, "json" if context.json else format_name, output, rev)
 
 
-def _print(context: Context, found: list[OpenConflict], form: str, to: str | None) -> None:
+def _print(context: Context, found: list[OpenConflict], form: str, to: str | None, rev: str) -> None:
     if form == "json":
         out.emit_json([_as_json(one) for one in found], to=to)
     elif form == "csv":
         from prontosync.workflow.conflict_file import to_csv
 
         out.emit_data([to_csv(found).encode()], to=to)
+    elif form == "html":
+        from prontosync.cli.html_conflicts import conflicts_page
+
+        out.emit_pieces(conflicts_page(context, rev, found), to=to)
     else:
-        _print_text(found, to)
+        from prontosync.cli.conflict_text import conflicts_text
 
-
-def _print_text(found: list[OpenConflict], to: str | None) -> None:
-    blocks = ["\n".join(_lines(one)) for one in found]
-    total = conflict_lines(len(found)) or ["no open conflicts"]
-    out.emit_text("\n\n".join([*blocks, *total]), to=to)
-
-
-def _lines(one: OpenConflict) -> Iterator[str]:
-    from prontosync.model.keys import key_to_text
-    from prontosync.model.values import restored
-    from prontosync.workflow.decide import words_for
-
-    conflict = one.conflict
-    key = key_to_text(tuple(map(restored, conflict.key)), conflict.schema)
-    column = f", column {conflict.column}" if conflict.column is not None else ""
-    yield escape(f"{conflict.table}, {key}{column}  ({conflict.kind}, since {conflict.since or 'unknown'})")
-    shown, live = _text(conflict, conflict.shown), _text(conflict, one.live)
-    for choice in conflict.choices:
-        origin = ", ".join(f"{o.branch or 'unknown'} ({o.commit[:8] or '?'})" for o in choice.origins)
-        yield escape(f"  {_text(conflict, choice.value)}  from {origin}")
-        yield escape(f"      prontosync {shlex.join(words_for(conflict, choice))}")
-    yield escape(f"  the table shows {shown}" + (f"; the live database holds {live}" if one.known else ""))
-
-
-def _text(conflict: Conflict, value: Any) -> str:
-    from prontosync.model.values import restored, to_text
-
-    schema = conflict.schema
-    if conflict.column is not None:
-        return to_text(restored(value), schema.type_of(conflict.column))
-    if value is None:
-        return "(no such row)"
-    cells = zip(schema.columns, value, strict=True)
-    return ", ".join(f"{column.name}={to_text(restored(cell), column.type)}" for column, cell in cells)
+        shown = display(context, to)
+        out.emit_pieces(conflicts_text(shown, found), to=to)
+        shown.tell()
 
 
 def _as_json(one: OpenConflict) -> dict[str, Any]:

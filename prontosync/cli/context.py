@@ -39,7 +39,8 @@ class Context:
     """``start`` is the folder where the search for a repository begins, absolute.
 
     ``author`` is the name a snapshot carries unless the command is given another. ``colour`` is already
-    decided: true means do it. ``progress`` is SILENT where it is not wanted, or there is no terminal.
+    decided: true means do it. ``progress`` is SILENT where it is not wanted, or there is no terminal. ``wide``: what
+    is shown on a terminal is not cut to fit it.
     """
 
     start: Path
@@ -50,6 +51,7 @@ class Context:
     colour: bool = False
     progress: Progress = SILENT
     json: bool = False
+    wide: bool = False
 
 
 def from_environment(

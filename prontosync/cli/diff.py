@@ -9,20 +9,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prontosync.cli import output as out
-from prontosync.cli.cells import RowTeller
 from prontosync.cli.command import command
 from prontosync.cli.context import Context
+from prontosync.cli.display import Display, display
 from prontosync.cli.escape import escape
-from prontosync.cli.options import format_option, key_option, output_option, rev_argument, table_option
+from prontosync.cli.options import format_option, key_option, output_option, rev_argument, table_option, wide_option
 from prontosync.cli.outcome import change_json
 from prontosync.cli.world import reading
 from prontosync.errors import UsageError
 
 if TYPE_CHECKING:
+    from prontosync.cli.html_diff import DiffPage
     from prontosync.history.diff import SchemaChange, TableDiff
-    from prontosync.workflow.diff import Diff, RowChange
+    from prontosync.workflow.diff import Diff
 
-_SIGNS: dict[str, tuple[str, out.Style]] = {"insert": ("+", "green"), "delete": ("-", "red"), "update": ("~", "yellow")}
+
+_FILES = ("csv", "jsonl", "html")
+"""The formats that may have a file a table."""
 
 
 class FormUnfit(UsageError):
@@ -36,6 +39,7 @@ class FormUnfit(UsageError):
         "prontosync diff HEAD~1 HEAD --stat",
         "prontosync diff HEAD~1 HEAD --table product --key 101",
         "prontosync diff HEAD~1 HEAD --format csv -o changes/",
+        "prontosync diff HEAD~1 HEAD --format html -o changes.html",
     ),
     exits=(1, 10, 11, 13, 14, 16, 17, 18),
 )
@@ -45,7 +49,8 @@ class FormUnfit(UsageError):
 @key_option()
 @click.option("--stat", is_flag=True, help="Only how many rows of each table differ.")
 @click.option("--schema", is_flag=True, help="Only the differences of tables, columns and keys.")
-@format_option("text", "json", "jsonl", "csv")
+@format_option("text", "json", "jsonl", "csv", "html")
+@wide_option("long cells whole")
 @click.option("--exit-code", is_flag=True, help="Exit 1 where they differ.")
 @output_option
 def diff(
@@ -63,9 +68,12 @@ def diff(
     """Show the rows in which two states differ: from A to B.
 
     Tables, columns and keys that differ come first, then the rows, by table and key: "+" was inserted, "-" deleted, "~"
-    updated. JSON and CSV have whole rows, old and new. CSV is one table a file: with -o DIR/ (jsonl too) each table
-    gets a file of its own, where unusual characters of its name are written as %XX. A cell with an open conflict counts
-    as what the table shows.
+    updated. On a terminal a long cell is cut to the place where old and new differ; elsewhere all is shown whole,
+    without colours. A cell with an open conflict counts as what the table shows.
+
+    JSON and CSV have whole rows, old and new. CSV is one table a file: with -o DIR/ (jsonl and html too) each table
+    gets a file of its own, where unusual characters of its name are written as %XX. An HTML page stands alone, has
+    filters by table, kind and text, and shows the first 10,000 rows of a table.
     """
     from prontosync.workflow.diff import Diff
     from prontosync.workflow.states import states
@@ -74,7 +82,7 @@ def diff(
     _check(form, stat, schema, output)
     with reading(context) as session, states(session, [a, b]) as (old, new):
         found = Diff(session, old, new, tables, key)
-        view = View(context, found, stat, schema)
+        view = View(context, found, (a, b), stat, schema)
         view.print(form, output)
         return int(exit_code and (view.differs or bool(found.schema_changes())))
 
@@ -82,12 +90,14 @@ def diff(
 class View:
     """A diff on its way out. ``differs`` is known after ``print``."""
 
-    def __init__(self, context: Context, diff: Diff, stat: bool, schema: bool) -> None:
+    def __init__(self, context: Context, diff: Diff, revs: tuple[str, str], stat: bool, schema: bool) -> None:
         self._context, self._diff, self._stat, self._schema = context, diff, stat, schema
+        self._display, self._revs = display(context), revs
         self.differs = False
 
     def print(self, form: str, to: str | None) -> None:
-        if form in ("csv", "jsonl") and to is not None and to.endswith("/"):
+        self._display = display(self._context, to)
+        if form in _FILES and to is not None and to.endswith("/"):
             self._print_files(form, Path(to))
         elif form == "csv":
             self._print_one_csv(to)
@@ -96,8 +106,10 @@ class View:
                 "text": self._text,
                 "json": self._json,
                 "jsonl": self._lines,
+                "html": self._html,
             }
             out.emit_pieces(forms[form](), to=to)
+            self._display.tell()
 
     def _tables(self) -> Iterator[TableDiff]:
         for table in () if self._schema else self._diff.tables():
@@ -105,22 +117,17 @@ class View:
             yield table
 
     def _text(self) -> Iterator[str]:
+        from prontosync.cli.rows import RowLines
+        from prontosync.workflow.diff import changed_columns
+
         for change in self._diff.schema_changes():
-            yield _schema_text(self._context, change)
+            yield _schema_text(self._display, change)
         for table in self._tables():
             counts = table.counts
-            head = out.paint(self._context, table.table, "bold")
+            head = self._display.paint(table.table, "bold")
             yield f"{head}: {counts.inserted} inserted, {counts.updated} updated, {counts.deleted} deleted\n"
             if not self._stat:
-                yield from self._rows_text(table)
-
-    def _rows_text(self, table: TableDiff) -> Iterator[str]:
-        from prontosync.workflow.diff import row_changes
-
-        teller = RowTeller(table.deltas.schema)
-        marks = {kind: out.paint(self._context, sign, style) for kind, (sign, style) in _SIGNS.items()}
-        for change in row_changes(table.deltas):
-            yield f"{marks[change.kind]} {_row_text(teller, change)}\n"
+                yield from RowLines(self._display, table.deltas.schema).pieces(changed_columns(table.deltas))
 
     def _json(self) -> Iterator[str]:
         changes = [_schema_json(change) for change in self._diff.schema_changes()]
@@ -136,6 +143,14 @@ class View:
             yield "}"
             before = ",\n"
         yield "}}\n"
+
+    def _html(self) -> Iterator[str]:
+        return self._page().whole(self._diff.schema_changes(), self._tables())
+
+    def _page(self) -> DiffPage:
+        from prontosync.cli.html_diff import DiffPage
+
+        return DiffPage(self._context, *self._revs, self._stat)
 
     def _lines(self) -> Iterator[str]:
         for table in self._tables():
@@ -155,6 +170,9 @@ class View:
         from prontosync.workflow.diff import file_name
 
         out.make_folder(folder)
+        if form == "html":
+            self._print_pages(folder)
+            return
         for table in self._tables():
             path = str(folder / file_name(table.table, f".{form}"))
             if form == "csv":
@@ -162,16 +180,31 @@ class View:
             else:
                 out.emit_pieces(_lines_of(table), to=path)
 
+    def _print_pages(self, folder: Path) -> None:
+        """A page a table, and ``index.html``, of which a table of that name takes none away."""
+        from prontosync.workflow.diff import file_name
+
+        page, counts = self._page(), []
+        for table in self._tables():
+            name = file_name(table.table, ".html")
+            if name.lower() == "index.html":
+                name = f"%{ord(name[0]):02X}{name[1:]}"
+            out.emit_pieces(page.of_table(table), to=str(folder / name))
+            counts.append((table.table, name, table.counts))
+        out.emit_pieces(page.index(self._diff.schema_changes(), counts), to=str(folder / "index.html"))
+
 
 def _check(form: str, stat: bool, schema: bool, output: str | None) -> None:
     if form in ("csv", "jsonl") and (stat or schema):
         raise FormUnfit(f"{form} has rows, not counts or schemas", "choose --format text or json")
-    if output is not None and output.endswith("/") and form not in ("csv", "jsonl"):
-        raise FormUnfit(f"{form} is one file for all tables", "write -o FILE, or choose --format csv or jsonl")
+    if form == "html" and output is not None and output.endswith("/") and stat:
+        raise FormUnfit("counts are one page", "write -o FILE")
+    if output is not None and output.endswith("/") and form not in _FILES:
+        raise FormUnfit(f"{form} is one file for all tables", "write -o FILE, or choose --format csv, jsonl or html")
 
 
-def _schema_text(context: Context, change: SchemaChange) -> str:
-    name = out.paint(context, change.table, "bold")
+def _schema_text(shown: Display, change: SchemaChange) -> str:
+    name = shown.paint(change.table, "bold")
     if not change.details:
         return f"table {name} was {change.change}\n"
     return "".join(f"table {name}: {escape(detail)}\n" for detail in change.details)
@@ -179,15 +212,6 @@ def _schema_text(context: Context, change: SchemaChange) -> str:
 
 def _schema_json(change: SchemaChange) -> dict[str, Any]:
     return {"table": change.table, "change": change.change, "details": list(change.details)}
-
-
-def _row_text(teller: RowTeller, change: RowChange) -> str:
-    row = change.new if change.old is None else change.old
-    assert row is not None
-    key = teller.named(row, teller.key)
-    if change.old is not None and change.new is not None:
-        return f"{key}: {teller.changed(change.old, change.new)}"
-    return f"{key}: {teller.named(row, teller.values)}" if teller.values else key
 
 
 def _rows_json(table: TableDiff) -> Iterator[dict[str, Any]]:

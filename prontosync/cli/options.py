@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -82,9 +83,22 @@ def allow_deletes_option(function: F) -> F:
 
 
 def plan_option(function: F) -> F:
-    """``plan: bool``."""
+    """``plan: bool``, and ``--wide``."""
     text = "Print what would be written to the live database, row by row, and change nothing."
-    return click.option("--plan", is_flag=True, help=text)(function)
+    for decorate in (wide_option("the whole plan"), click.option("--plan", is_flag=True, help=text)):
+        function = decorate(function)
+    return function
+
+
+def wide_option(what: str) -> Decorator[Any]:
+    """``--wide``, which a command finds as ``wide`` in its context; ``what`` is then shown whole."""
+    text = f"On a terminal, show {what}: no cell is cut, nothing is left out. Elsewhere it always is."
+    return click.option("--wide", is_flag=True, expose_value=False, callback=_choose_wide, help=text)
+
+
+def _choose_wide(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value and isinstance(ctx.obj, Context):
+        ctx.obj = dataclasses.replace(ctx.obj, wide=True)
 
 
 def _placed(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:

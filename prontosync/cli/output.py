@@ -111,8 +111,18 @@ def emit_json_lines(values: Iterable[object], *, to: str | None = None) -> None:
 
 def emit_data(chunks: Iterable[bytes], *, to: str | None = None) -> None:
     """Write bytes as they are (CSV, Parquet, an object), for a program; on a terminal they are escaped as text is."""
-    on_terminal = to in {None, "-"} and sys.stdout is not None and sys.stdout.isatty()
-    _deliver((_harmless(chunk) for chunk in chunks) if on_terminal else chunks, to)
+    _deliver((_harmless(chunk) for chunk in chunks) if terminal_columns(to) else chunks, to)
+
+
+def terminal_columns(to: str | None = None) -> int | None:
+    """How many columns the terminal has that data goes to; None where it goes anywhere else."""
+    stream = sys.stdout
+    if to not in {None, "-"} or stream is None or stream.closed or not stream.isatty():
+        return None
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except OSError:
+        return 80
 
 
 def note(context: Context, text: str) -> None:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from prontosync.cli import output
 from prontosync.cli.context import Context
-from prontosync.cli.escape import escape
-from prontosync.cli.outcome import change_json, conflict_lines, count_grid, next_json, waiting_lines
-from prontosync.model.values import row_to_json, to_text
+from prontosync.cli.display import Display, display
+from prontosync.cli.outcome import DIGITS, change_json, conflict_lines, count_grid, next_json, waiting_lines
+from prontosync.model.values import row_to_json
 
 if TYPE_CHECKING:
     from prontosync.model.schema import TableSchema
     from prontosync.tables.compare import Deltas
-    from prontosync.workflow.apply import Plan
     from prontosync.workflow.integrate import Forecast
 
-_SIGNS = {"insert": "+", "update": "~", "delete": "-"}
+PLANNED = 40
+"""How many rows of a table's plan a terminal shows."""
 
 
 def show_plan(context: Context, forecast: Forecast) -> None:
@@ -26,8 +25,9 @@ def show_plan(context: Context, forecast: Forecast) -> None:
     if context.json:
         output.emit_pieces(_plan_json(forecast))
     else:
-        lines = chain(_plan_lines(forecast.plan), conflict_lines(forecast.conflicts))
-        output.emit_pieces(f"{line}\n" for line in lines)
+        shown = display(context)
+        output.emit_pieces(_plan_text(shown, forecast))
+        shown.tell()
 
 
 def show_counts(context: Context, forecast: Forecast) -> None:
@@ -83,31 +83,42 @@ def _row_json(schema: TableSchema, kind: str, old: dict[str, Any], new: dict[str
     }
 
 
-def _plan_lines(plan: Plan | None) -> Iterator[str]:
+def _plan_text(shown: Display, forecast: Forecast) -> Iterator[str]:
+    plan = forecast.plan
     if plan is None:
-        yield "there is no live database here to write to"
+        yield "there is no live database here to write to\n"
     elif not plan.changes:
-        yield "nothing would be written to the live database"
+        yield "nothing would be written to the live database\n"
     else:
-        yield "would be written to the live database:"
+        yield "would be written to the live database:\n"
         for name, deltas in plan.changes.items():
-            counts = deltas.counts
-            yield f"{escape(name)}: {counts.inserted} inserted, {counts.updated} updated, {counts.deleted} deleted"
-            for kind, old, new in _rows(deltas):
-                yield f"  {_SIGNS[kind]} {_row_text(deltas.schema, kind, old, new)}"
+            yield from _table_text(shown, name, deltas)
+    for line in (*waiting_lines(forecast.next), *_not_written(shown, forecast)):
+        yield f"{line}\n"
 
 
-def _row_text(schema: TableSchema, kind: str, old: dict[str, Any], new: dict[str, Any]) -> str:
-    def text(row: dict[str, Any], name: str) -> str:
-        return to_text(row[name], schema.type_of(name))
+def _table_text(shown: Display, name: str, deltas: Deltas) -> Iterator[str]:
+    from prontosync.cli.rows import RowLines
+    from prontosync.workflow.diff import changed_columns
 
-    key = ", ".join(f"{name}={text(old or new, name)}" for name in schema.key)
-    if kind == "update":
-        changed = [name for name in schema.values if text(old, name) != text(new, name)]
-        rest = ", ".join(f"{name}: {text(old, name)} → {text(new, name)}" for name in changed)
-    else:
-        rest = ", ".join(f"{name}={text(old or new, name)}" for name in schema.values)
-    return escape(f"{key}  {rest}".rstrip())
+    counts = deltas.counts
+    head = shown.paint(name, "bold")
+    yield f"{head}: {counts.inserted} inserted, {counts.updated} updated, {counts.deleted} deleted\n"
+    most = PLANNED if shown.short and counts.total > PLANNED else None
+    yield from RowLines(shown, deltas.schema, "  ").pieces(changed_columns(deltas), most)
+    if most is not None:
+        shown.shortened = True
+        yield f"  … and {counts.total - most:,} more rows\n"
+
+
+def _not_written(shown: Display, forecast: Forecast) -> Iterator[str]:
+    """What stays as the live database has it, and the command that shows it."""
+    for line in conflict_lines(forecast.conflicts):
+        tables = ", ".join(shown.paint(name, "bold") for name in sorted(forecast.tree.conflicts))
+        kept = "; not written, the live database keeps its own values" if forecast.plan is not None else ""
+        commit = f" {forecast.next.commit[:DIGITS]}" if forecast.next.commit is not None else ""
+        yield f"{line} in {tables}{kept}"
+        yield f"  to see them: prontosync conflicts{commit}"
 
 
 def _rows(deltas: Deltas) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:

@@ -12,14 +12,15 @@ from prontosync.model.changes import CHANGE
 from prontosync.model.ids import object_id
 from prontosync.model.keys import parse_key
 from prontosync.model.schema import TableSchema
-from prontosync.model.values import Row, canonical, restored
+from prontosync.model.values import Row, Value, canonical, restored
 from prontosync.query.chunks import csv_chunks
 from prontosync.query.columns import stored_as_text
-from prontosync.tables.compare import Delta
+from prontosync.tables.compare import Delta, Deltas
 from prontosync.workflow.session import Session
 from prontosync.workflow.states import State
 
 BATCH_ROWS = 1_000
+_BATCH_BYTES = 16 << 20
 _NAME_BYTES = 200
 
 
@@ -82,23 +83,44 @@ class Diff:
         )
 
 
-def row_changes(deltas: Iterable[Delta]) -> Iterator[RowChange]:
-    """The rows of all deltas in turn, for printing."""
+@dataclass(frozen=True)
+class ChangedColumns:
+    """Some rows that differ, column by column: of each row its kind, and of each column of the schema its old and its
+    new values. The side that lacks a row has None everywhere."""
+
+    kinds: Sequence[str]
+    old: Sequence[Sequence[Value]]
+    new: Sequence[Sequence[Value]]
+
+    def first(self, rows: int) -> ChangedColumns:
+        return ChangedColumns(
+            self.kinds[:rows], [column[:rows] for column in self.old], [column[:rows] for column in self.new]
+        )
+
+
+def changed_columns(deltas: Iterable[Delta]) -> Iterator[ChangedColumns]:
+    """The rows of all deltas in turn, for printing: 1,000 at a time, of large rows fewer."""
     for delta in deltas:
-        yield from _row_changes(delta)
+        table, columns = delta.table, range(len(delta.schema.columns))
+        each = max(1, table.nbytes // max(1, table.num_rows))
+        rows = max(1, min(BATCH_ROWS, _BATCH_BYTES // each))
+        for start in range(0, table.num_rows, rows):
+            part = table.slice(start, rows)
+            yield ChangedColumns(
+                part.column(CHANGE).to_pylist(),
+                [part.column(f"o{i}").to_pylist() for i in columns],
+                [part.column(f"n{i}").to_pylist() for i in columns],
+            )
 
 
-def _row_changes(delta: Delta) -> Iterator[RowChange]:
-    count = len(delta.schema.columns)
-    key = [delta.schema.names.index(name) for name in delta.schema.key]
-    for batch in delta.table.to_batches(max_chunksize=BATCH_ROWS):
-        kinds = batch.column(CHANGE).to_pylist()
-        old = zip(*(batch.column(f"o{i}").to_pylist() for i in range(count)), strict=True)
-        new = zip(*(batch.column(f"n{i}").to_pylist() for i in range(count)), strict=True)
-        for kind, before, after in zip(kinds, old, new, strict=True):
+def row_changes(deltas: Deltas) -> Iterator[RowChange]:
+    """The same row by row."""
+    key = [deltas.schema.names.index(name) for name in deltas.schema.key]
+    for part in changed_columns(deltas):
+        for kind, old, new in zip(part.kinds, zip(*part.old, strict=True), zip(*part.new, strict=True), strict=True):
             gone, came = kind == "delete", kind == "insert"
-            row = before if gone else after
-            yield RowChange(kind, tuple(row[i] for i in key), None if came else before, None if gone else after)
+            row = old if gone else new
+            yield RowChange(kind, tuple(row[i] for i in key), None if came else old, None if gone else new)
 
 
 def file_name(table: str, ending: str) -> str:

@@ -27,9 +27,9 @@ def test_text_shows_rows_by_table_and_key(store: Store) -> None:
         "~ product_id=101: price 449.50 → 450.50",
         "~ product_id=102: price 449.50 → 450.50",
         "style: 1 inserted, 0 updated, 0 deleted",
-        "+ style_id=99: name=Última, brand=Pronto, season=NULL, list_price=1.50, introduced=2026-11-23",
+        "+ style_id=99: name=Última  brand=Pronto  season=NULL  list_price=1.50  introduced=2026-11-23",
         "ticket_line: 0 inserted, 0 updated, 1 deleted",
-        "- ticket_id=T012-000030, line=1: product_id=601, quantity=1, price=699.90",
+        "- ticket_id=T012-000030, line=1: product_id=601  quantity=1  price=699.90",
     ]
 
 
@@ -87,7 +87,6 @@ def test_csv_is_one_table_a_file(store: Store) -> None:
     store.run("diff", "HEAD~1", "HEAD", "--format", "jsonl", "-o", "out/")
     assert json.loads((store.top / "out" / "style.jsonl").read_text())["change"] == "insert"
     store.fails("diff", "--format", "text", "-o", "out/", exit=2)
-    store.run("diff", "--format", "html", exit=2)
 
 
 def test_schemas_come_first(store: Store) -> None:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from prontosync.cli.grid import grid, width
+from prontosync.cli.fit import width
+from prontosync.cli.grid import grid
 
 
 def test_text_to_the_left_and_numbers_to_the_right() -> None:

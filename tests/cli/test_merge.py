@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shlex
 import sqlite3
 from contextlib import closing
@@ -69,9 +70,12 @@ def test_merge_dry_run_and_plan_move_nothing(crossed: Chain) -> None:
     assert answer["tables"]["product"] == {"taken": 1, "merged": 0, "disputed": 0, "held": 0}
     assert answer["conflicts"] == 1
     plan = crossed.run("store-007", "merge", "office/main", "--plan")
-    assert "~ product_id=100  price: 449.50 → 7.00" in plan.stdout
-    assert f"~ customer_id={SHARED_KEY}  name: Θάλεια 7 → Ünö" in plan.stdout
+    assert "~ product_id=100: price 449.50 → 7.00" in plan.stdout
+    assert f"~ customer_id={SHARED_KEY}: name Θάλεια 7 → Ünö" in plan.stdout
     assert "phone" not in plan.stdout
+    assert "1 open conflict in customer; not written" in plan.stdout
+    see = plan.stdout.splitlines()[-1].removeprefix("  to see them: prontosync ").split()
+    assert json.loads(crossed.run("store-007", *see, "--json").stdout)[0]["column"] == "phone"
     assert _refs(crossed, "store-007") == before
     assert (crossed.top / "store-007/pos.db").read_bytes() == live
 
@@ -112,9 +116,10 @@ def test_prefer_decides_for_a_side(chain: Chain, side: str, phone: str) -> None:
 
 def test_conflicts_say_what_to_type_and_typing_it_works(disputed: Chain, tmp_path: Path) -> None:
     text = disputed.run("store-012", "conflicts").stdout
-    assert f"customer, customer_id={SHARED_KEY}, column phone  (cell, since 2026-11-24T08:00:00Z)" in text
-    assert "phone 007  from stores/007" in text
-    assert "the table shows phone 007; the live database holds phone 012" in text
+    assert text.startswith("customer: 1 open conflict\n")
+    assert f"  customer_id={SHARED_KEY}, column phone  (cell, since 2026-11-24T08:00:00Z)\n" in text
+    assert re.search(r"phone 007  from stores/007 \(\w{8}\)  \[shown\]\n", text)
+    assert re.search(r"phone 012  from stores/012 \(\w{8}\)  \[live\]\n", text)
     assert text.endswith("1 open conflict\n")
     lines = [line.strip() for line in text.splitlines() if line.strip().startswith("prontosync resolve")]
     assert len(lines) == 2
@@ -311,7 +316,7 @@ def test_a_row_in_dispute(row_dispute: Chain) -> None:
     assert [c["value"] and c["value"]["phone"] for c in found["candidates"]] == ["1", None]
     assert found["candidates"][1]["value"] is None
     assert found["live"] is None
-    assert "(no such row)  from stores/012" in row_dispute.run("store-012", "conflicts").stdout
+    assert re.search(r"\(no such row\) +from stores/012", row_dispute.run("store-012", "conflicts").stdout)
     assert [row["candidate"] for row in _csv(row_dispute)][1] == "absent"
     query = "SELECT name, phone FROM customer WHERE customer_id = 'C-NEW'"
     whole = json.dumps({**found["shown"], "phone": "2"})
@@ -337,7 +342,7 @@ def test_revert_takes_back_and_loses_nothing_newer(chain: Chain) -> None:
     chain.sql("store-012", "INSERT INTO ticket VALUES ('T-1', 12, '2026-11-24 10:00:00', NULL, 5)")
     plan = chain.run("store-012", "revert", wrong, "--table", "product", "--key", "100", "--plan")
     assert plan.returncode == 0, plan.stderr
-    assert "~ product_id=100  price: 1.00 → 449.50" in plan.stdout
+    assert "~ product_id=100: price 1.00 → 449.50" in plan.stdout
     one = chain.run("store-012", "revert", wrong, "--table", "product", "--key", "100", "-m", "sorry", "--json")
     assert one.returncode == 0, one.stderr
     assert json.loads(one.stdout)["applied"] == {"product": {"inserted": 0, "updated": 1, "deleted": 0}}
@@ -356,7 +361,7 @@ def test_undo_takes_back_the_last_merge(crossed: Chain) -> None:
     assert crossed.sql("store-007", price) == [(7,)]
     crossed.sql("store-007", "INSERT INTO ticket VALUES ('T-1', 7, '2026-11-24 10:00:00', NULL, 5)")
     plan = crossed.run("store-007", "undo", "--plan")
-    assert "~ product_id=100  price: 7.00 → 449.50" in plan.stdout, plan.stderr
+    assert "~ product_id=100: price 7.00 → 449.50" in plan.stdout, plan.stderr
     done = crossed.run("store-007", "undo", "-m", "not yet", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["conflicts"] == 0

@@ -65,7 +65,7 @@ def test_pull_merges_and_its_plan_does_not(chain: Chain) -> None:
     chain.sync("office")
     planned = chain.run("store-012", "pull", "--plan")
     assert planned.returncode == 0, planned.stderr
-    assert "~ product_id=100  price: 449.50 → 1.50" in planned.stdout
+    assert "~ product_id=100: price 449.50 → 1.50" in planned.stdout
     assert chain.sql("store-012", "SELECT price FROM product WHERE product_id = 100") == [(449.5,)]
     as_json = json.loads(chain.run("store-012", "pull", "--plan", "--json").stdout)
     assert as_json["commit"] is None
