@@ -113,6 +113,8 @@ def marks(one: OpenConflict, choice: Choice) -> list[str]:
 
 def notes(one: OpenConflict) -> Iterator[str]:
     """Lines that say of a conflict what its candidates do not; escaped, whole."""
+    if one.conflict.detail:
+        yield escape(one.conflict.detail)
     values = [choice.value for choice in one.conflict.choices]
     if one.conflict.shown not in values:
         yield f"the table shows {value_text(one.conflict, one.conflict.shown)}"

@@ -40,13 +40,6 @@ def hold_back(session: Session, before: Tree, after: Tree, sides: Sequence[tuple
     return holding.held(before, after, _brought(session, sides))
 
 
-def has_holds(session: Session, tree: Tree) -> bool:
-    """Whether a state holds rows back."""
-    from prontosync.workflow.live import table_disputes
-
-    return any(d.held for name in tree.conflicts for d in table_disputes(session, tree, name).rows.values())
-
-
 def refuse(session: Session, error: ConstraintBroken) -> bool:
     """Remember a row that the live database refused, so that the next merge of this run holds it. False where it is not
     known which one that is, or it was held already."""

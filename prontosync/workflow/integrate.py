@@ -17,7 +17,6 @@ from prontosync.model.ids import ObjectId
 from prontosync.model.objects import Changes
 from prontosync.sources.contract import ConstraintBroken, RowsMoved
 from prontosync.workflow.apply import Plan, plan_apply, write_live
-from prontosync.workflow.holding import refuse
 from prontosync.workflow.live import conflict_count
 from prontosync.workflow.session import Session
 from prontosync.workflow.snapshot import Snapshot, take_snapshot
@@ -111,6 +110,8 @@ def _held_back(
         try:
             return _with_source(session, event, build, snapshot, before, allow_deletes)
         except ConstraintBroken as error:
+            from prontosync.workflow.holding import refuse
+
             if event not in HOLDING or not refuse(session, error):
                 raise
     return _with_source(session, event, build, snapshot, before, allow_deletes)

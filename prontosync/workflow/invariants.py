@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
-from prontosync.engine.arrow import arrow_schema
+from prontosync.engine.arrow import duckdb_type
 from prontosync.engine.connection import Engine, QueryError, quoted
 from prontosync.errors import Refused
 from prontosync.history.commits import Tree, same_table
@@ -33,7 +32,6 @@ from prontosync.model.rules import Invariant, Rules
 from prontosync.model.schema import TableSchema
 from prontosync.model.values import restored
 from prontosync.query.views import Views
-from prontosync.tables.order import as_rows
 from prontosync.tables.reader import StoredTable
 from prontosync.workflow.session import Session
 
@@ -110,19 +108,11 @@ def _asked(session: Session, name: str, invariant: Invariant, states: Four) -> s
 
 def _keys(engine: Engine, schema: TableSchema, invariant: Invariant) -> set[Key]:
     only = TableSchema(tuple(column for column in schema.columns if column.name in schema.key), schema.key)
-    arrow = arrow_schema(only)
-    columns = ", ".join(f"{quoted(name)}" for name in only.names)
+    columns = ", ".join(f"CAST({quoted(c.name)} AS {duckdb_type(c.type)}) AS {quoted(c.name)}" for c in only.columns)
     given = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in only.names)
     query = invariant.sql.strip().rstrip(";")
     found = engine.table(f"SELECT DISTINCT {columns} FROM ({query}\n) AS _ps_q WHERE {given}")
-    rows = [as_rows(batch, arrow) for batch in found.to_batches()]
-    return {key for batch in rows for key, _ in rows_by_key_list(only, _table(batch))}
-
-
-def _table(batch: Any) -> Any:
-    import pyarrow as pa
-
-    return pa.Table.from_batches([batch])
+    return {key for key, _ in rows_by_key_list(only, found)}
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from prontosync.errors import UsageError
-from prontosync.history.commits import EMPTY, same_table, same_tables
+from prontosync.history.commits import EMPTY, Tree, same_table, same_tables
 from prontosync.history.disputes import Origin
 from prontosync.history.merge import Counts, Merged, MergeTerms, Sides, merge_trees
 from prontosync.history.policies import NOBODY, Writer
@@ -16,9 +16,8 @@ from prontosync.model.names import TAG_PREFIX, RefName
 from prontosync.model.objects import Parent
 from prontosync.model.rules import Rules
 from prontosync.workflow import rules
-from prontosync.workflow.holding import has_holds, with_holds
 from prontosync.workflow.integrate import Forecast, Next, Outcome, forecast, integrate
-from prontosync.workflow.invariants import Four, checked
+from prontosync.workflow.live import table_disputes
 from prontosync.workflow.session import Session
 from prontosync.workflow.terms import policies_by, writer_of
 
@@ -91,7 +90,7 @@ def _again(session: Session, head: ObjectId, theirs: Theirs, said: Rules) -> Nex
     that were held are tried again."""
     tree = session.commits.tree(head)
     restless = _edited_below(session, head, theirs, said)
-    if not restless and not has_holds(session, tree):
+    if not restless and not _has_holds(session, tree):
         return Next(None)
     result = _merged(session, head, theirs, said, None, restless)
     if same_tables(result.tree, tree):
@@ -101,6 +100,11 @@ def _again(session: Session, head: ObjectId, theirs: Theirs, said: Rules) -> Nex
     parents = (Parent(head, session.repo.branch),)
     commit = session.commits.add(result.tree, parents, session.stamp(), words, not result.preferred, policy)
     return Next(commit, merged=True, counts=result.counts)
+
+
+def _has_holds(session: Session, tree: Tree) -> bool:
+    """Whether a state holds rows back."""
+    return any(d.held for name in tree.conflicts for d in table_disputes(session, tree, name).rows.values())
 
 
 def _edited_below(session: Session, head: ObjectId, theirs: Theirs, said: Rules) -> frozenset[str]:
@@ -158,6 +162,8 @@ def _merged(
 ) -> Merged:
     """The merge of theirs, or of ``only`` these tables, with rows held back that this place does not accept."""
     from prontosync.history.provenance import Provenance
+    from prontosync.workflow.holding import with_holds
+    from prontosync.workflow.invariants import Four, checked
 
     commits, now = session.commits, session.now()
     bases = session.bases()

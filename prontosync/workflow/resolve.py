@@ -20,7 +20,6 @@ from prontosync.model.values import Row, Value, canonical
 from prontosync.tables.reader import StoredTable
 from prontosync.tables.states import store_changes
 from prontosync.workflow import rules
-from prontosync.workflow.holding import hold_back
 from prontosync.workflow.integrate import Forecast, Next, Outcome, forecast, integrate
 from prontosync.workflow.live import table_disputes
 from prontosync.workflow.session import Session
@@ -126,6 +125,8 @@ def _build(session: Session, head: ObjectId, decider: Decider, message: str, aut
 def _accepted(session: Session, before: Tree, after: Tree, decisions: Sequence[Decision]) -> Tree:
     """The decided state, with rows shown that are held for no reason any more. Raises StillBroken where a decided row
     breaks a constraint."""
+    from prontosync.workflow.holding import hold_back
+
     found = hold_back(session, before, after).tree
     for name in sorted({one.table for one in decisions} & found.conflicts.keys()):
         disputes = table_disputes(session, found, name)

@@ -20,9 +20,7 @@ from prontosync.model.values import Row, canonical
 from prontosync.tables.reader import StoredTable
 from prontosync.tables.states import store_changes
 from prontosync.workflow import rules
-from prontosync.workflow.holding import with_holds
 from prontosync.workflow.integrate import Build, Forecast, Next, Outcome, forecast, integrate
-from prontosync.workflow.invariants import Four, checked
 from prontosync.workflow.session import Session
 from prontosync.workflow.terms import taking_back
 
@@ -110,6 +108,9 @@ def _revert_build(session: Session, commit: ObjectId, part: Part, message: str) 
 
 
 def _build(session: Session, head: ObjectId, inverse: _Inverse, part: Part) -> Next:
+    from prontosync.workflow.holding import with_holds
+    from prontosync.workflow.invariants import Four, checked
+
     ours = session.commits.tree(head)
     _check_part(part, inverse)
     base, theirs = _limited(session, inverse, part)
