@@ -71,6 +71,7 @@ SECTIONS: dict[str, str] = {
     "store": "this store; absent in a repository without a live database (head office, a bare hub)",
     "source": "the live database",
     "remote.*": "a hub, or another place that snapshots are exchanged with, by name",
+    "merge": "what pull and sync merge",
     "table.*": "one table of the live database, by name; a name with unusual characters is quoted as TOML quotes it",
 }
 """Every section and its meaning, in the order of ``KEYS``."""
@@ -143,6 +144,13 @@ KEYS: tuple[ConfigKey, ...] = (
         "false",
     ),
     ConfigKey(
+        "merge.branches",
+        "patterns",
+        "[]",
+        "the branches that pull and sync merge in besides our own and the upstream, by their names as revisions",
+        '["hub/stores/*"]',
+    ),
+    ConfigKey(
         "table.*.key",
         "columns",
         None,
@@ -206,6 +214,13 @@ class RemoteConfig:
 
 
 @dataclass(frozen=True)
+class MergeConfig:
+    """``branches`` are globs over branches' names as revisions."""
+
+    branches: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class TableConfig:
     """``columns`` gives a column's policy. ``newest`` is always None in this version, which refuses the key."""
 
@@ -225,6 +240,7 @@ class Config:
     source: SourceConfig | None = None
     remotes: dict[str, RemoteConfig] = field(default_factory=dict)
     tables: dict[str, TableConfig] = field(default_factory=dict)
+    merge: MergeConfig = field(default_factory=MergeConfig)
 
     def table(self, name: str) -> TableConfig:
         """What is said about a table; the defaults where nothing is."""

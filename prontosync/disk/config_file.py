@@ -18,6 +18,7 @@ from prontosync.disk.config import (
     ConfigError,
     ConfigKey,
     KeyPath,
+    MergeConfig,
     RemoteConfig,
     SourceConfig,
     StoreConfig,
@@ -153,7 +154,7 @@ def _config(document: dict[str, Any]) -> Config:
     store = _store(leaves, remotes) if "store" in document else None
     if source and not store:
         raise ConfigError("[source] needs a [store] beside it", 'write [store] and name = "012"', ("source",))
-    return Config(store, source, remotes, tables)
+    return Config(store, source, remotes, tables, MergeConfig(**_fields(leaves, ("merge",))))
 
 
 def _fields(leaves: dict[KeyPath, Any], section: KeyPath) -> dict[str, Any]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 from prontosync.errors import UsageError
-from prontosync.history.disputes import Origin
+from prontosync.history.disputes import Disputes, Origin
 from prontosync.history.merge import Counts, Merged, Rules, Sides, merge_trees
 from prontosync.model.ids import ObjectId
 from prontosync.model.names import TAG_PREFIX, RefName
 from prontosync.model.objects import Parent
-from prontosync.workflow.integrate import Forecast, Next, Outcome, forecast, integrate
+from prontosync.workflow.integrate import Next
 from prontosync.workflow.session import Session
+
+if TYPE_CHECKING:
+    from prontosync.history.provenance import Provenance
 
 Direction = Literal["down", "up", "same"]
 
@@ -66,7 +69,7 @@ def build_merge(session: Session, head: ObjectId, theirs: Theirs, prefer: str | 
     if not other and not owed:
         return Next(None)
     if theirs.direction == "same" and not mine:
-        return Next(theirs.commit, merged=True, fast_forward=True, counts=_forward_counts(session, head, theirs.commit))
+        return Next(theirs.commit, merged=True, fast_forward=True, counts=forward_counts(session, head, theirs.commit))
     if theirs.direction != "same" and not owed and brings_nothing(session, other):
         return Next(None)
     result = _merged(session, head, theirs, prefer)
@@ -74,26 +77,6 @@ def build_merge(session: Session, head: ObjectId, theirs: Theirs, prefer: str | 
     words = message or f"merge {theirs.branch} into {session.repo.branch}"
     commit = session.commits.add(result.tree, parents, session.stamp(), words, merge=not result.preferred)
     return Next(commit, merged=True, counts=result.counts, waiting=result.waiting)
-
-
-def merge(
-    session: Session,
-    rev: str,
-    prefer: str | None = None,
-    message: str = "",
-    allow_deletes: Sequence[str] = (),
-) -> Outcome:
-    """Merge ``rev`` into the current branch and the live database; the caller has the lock."""
-    theirs = theirs_of(session, rev)
-    side = preferred_side(session, theirs, prefer)
-    return integrate(session, "merge", lambda head: build_merge(session, head, theirs, side, message), allow_deletes)
-
-
-def merge_forecast(session: Session, rev: str, prefer: str | None = None) -> Forecast:
-    """What ``merge`` would do, from the head as it is."""
-    theirs = theirs_of(session, rev)
-    side = preferred_side(session, theirs, prefer)
-    return forecast(session, lambda head: build_merge(session, head, theirs, side))
 
 
 def preferred_side(session: Session, theirs: Theirs, prefer: str | None) -> str | None:
@@ -110,8 +93,6 @@ def preferred_side(session: Session, theirs: Theirs, prefer: str | None) -> str 
 
 
 def _merged(session: Session, head: ObjectId, theirs: Theirs, prefer: str | None) -> Merged:
-    from prontosync.history.provenance import Provenance
-
     commits, now = session.commits, session.now()
     sides = Sides(
         session.bases().base(head, theirs.commit),
@@ -120,15 +101,28 @@ def _merged(session: Session, head: ObjectId, theirs: Theirs, prefer: str | None
         Origin(session.repo.branch, head, "", now),
         Origin(theirs.branch, theirs.commit, "", now),
     )
-    provenance = Provenance(commits, session.merge_store, session.engine)
-    rules = Rules(
-        takes=lambda table: _takes(session, table, theirs.direction),
+
+    def trace(table: str, disputes: Disputes) -> None:
+        provenance(session).refine(table, disputes, {head, theirs.commit})
+
+    rules = replace(rules_for(session, theirs, prefer), trace=trace)
+    return merge_trees(session.merge_store, session.engine, sides, rules, session.progress)
+
+
+def rules_for(session: Session, theirs: Theirs, prefer: str | None) -> Rules:
+    """The rules of a merge with ``theirs``, but for where candidates come from."""
+    return Rules(
+        takes=lambda table: takes(session, table, theirs.direction),
         sums=session.sums,
         adopt_new=session.repo.config.source is None,
         prefer=prefer,
-        trace=lambda table, disputes: provenance.refine(table, disputes, {head, theirs.commit}),
     )
-    return merge_trees(session.merge_store, session.engine, sides, rules, session.progress)
+
+
+def provenance(session: Session) -> Provenance:
+    from prontosync.history.provenance import Provenance
+
+    return Provenance(session.commits, session.merge_store, session.engine)
 
 
 def _owed(session: Session, head: ObjectId, theirs: Theirs) -> bool:
@@ -136,11 +130,11 @@ def _owed(session: Session, head: ObjectId, theirs: Theirs) -> bool:
     tips = session.ancestry.merge_bases([head], theirs.commit)
     here = session.commits.tree(head).tables
     return any(
-        name in here and _takes(session, name, theirs.direction) for name in session.bases().strangers(head, tips)
+        name in here and takes(session, name, theirs.direction) for name in session.bases().strangers(head, tips)
     )
 
 
-def _takes(session: Session, table: str, direction: Direction) -> bool:
+def takes(session: Session, table: str, direction: Direction) -> bool:
     """Whether a table's flow lets it come from theirs (``docs/merging.md``, Places and flows)."""
     flow = session.repo.config.table(table).flow
     return direction == "same" or flow == "shared" or (flow == "down" and direction == "down")
@@ -156,7 +150,8 @@ def _automatic(session: Session, commit: ObjectId) -> bool:
     return session.commits.read(commit).merge and not session.ancestry.boundaries(commit)
 
 
-def _forward_counts(session: Session, head: ObjectId, commit: ObjectId) -> dict[str, Counts]:
+def forward_counts(session: Session, head: ObjectId, commit: ObjectId) -> dict[str, Counts]:
+    """What a fast-forward brings."""
     from prontosync.history.diff import TreeDiff
 
     commits, store = session.commits, session.repo.objects
