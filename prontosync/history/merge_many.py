@@ -106,6 +106,7 @@ class _Fold:
         self._steps = Steps(our_origin, [one.origin for one in incoming])
         self._waiting: list[_Change] = []
         self._schemas: dict[ObjectId, TableSchema] = {}
+        self._disputed: dict[ObjectId, pa.Table] = {}
         self.counts = Counts()
         self.waits = self.preferred = False
 
@@ -189,11 +190,10 @@ class _Fold:
 
         base, theirs = self._table(one.base), self._table(one.theirs)
         schema = self._schema
-        found = (
-            [known] if known is not None else [d.in_columns(schema) for d in islice(deltas_between(base, theirs), 2)]
-        )
-        before = read_disputes(base, one.base.conflicts.get(self._name)).in_columns(schema)
-        after = read_disputes(theirs, one.theirs.conflicts.get(self._name)).in_columns(schema)
+        found = [known] if known is not None else list(islice(deltas_between(base, theirs), 2))
+        before = after = Disputes(schema)
+        if not self._same_and_untouched(one, base, found):
+            before, after = self._disputes(base, one.base), self._disputes(theirs, one.theirs)
         if len(found) > 1 or before.differing(after):
             self._flush()
             self._alone(number)
@@ -201,6 +201,23 @@ class _Fold:
             self._waiting.append(_Change(number, found[0].in_columns(schema), before, after))
             if sum(change.delta.table.num_rows for change in self._waiting) > MANY_ROWS:
                 self._flush()
+
+    def _same_and_untouched(self, one: Incoming, base: StoredTable, changes: Sequence[Delta]) -> bool:
+        """Whether the open conflicts are those of the base, and no changed row is among them: most branches leave alone
+        what they took over from head office."""
+        from prontosync.history.disputes import candidate_rows
+        from prontosync.tables.keyset import among
+
+        identity = one.base.conflicts.get(self._name)
+        if identity != one.theirs.conflicts.get(self._name):
+            return False
+        if identity is None:
+            return True
+        if identity not in self._disputed:
+            rows = candidate_rows(self._scratch, base.schema, identity)
+            self._disputed[identity] = rows.select(base.schema.key)
+        keys = self._disputed[identity]
+        return not any(among(keys, change.keys(), self._schema.key).any() for change in changes)
 
     def _disputes(self, table: StoredTable, tree: Tree) -> Disputes:
         """The open conflicts at a state, in the columns that the table has now."""
