@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+MOST = 8
+"""Of a merge of many branches only so many lines are drawn; the other branches begin a line of their own."""
+
 STAR, LINE, OUT, IN = "*", "|", "\\", "/"
 
 
@@ -20,7 +23,7 @@ class Graph:
         column = self._waiting.index(commit)
         count = len(self._waiting)
         first = self._row({column: STAR}, count)
-        self._waiting[column : column + 1] = list(parents)
+        self._waiting[column : column + 1] = list(parents)[:MOST]
         self._drop_twins()
         grown = len(self._waiting) - count
         turn = [OUT] * grown if grown > 0 else [IN] * -grown

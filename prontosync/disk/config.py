@@ -64,6 +64,7 @@ SECTIONS: dict[str, str] = {
     "store": "this store; absent in a repository without a live database (head office, a bare hub)",
     "source": "the live database",
     "remote.*": "a hub, or another place that snapshots are exchanged with, by name",
+    "merge": "what pull and sync merge",
     "table.*": "one table of the live database, by name; a name with unusual characters is quoted as TOML quotes it",
     "default": "rules for every table that says nothing itself",
     "invariant.*": "what a merge must leave true, by name: SQL that returns no row",
@@ -136,6 +137,13 @@ KEYS: tuple[ConfigKey, ...] = (
         "true",
         "false: sync never pushes here, push only where it is named",
         "false",
+    ),
+    ConfigKey(
+        "merge.branches",
+        "patterns",
+        "[]",
+        "the branches that pull and sync merge in besides our own and the upstream, by their names as revisions",
+        '["hub/stores/*"]',
     ),
     ConfigKey(
         "table.*.key",
@@ -276,6 +284,13 @@ class RemoteConfig:
 
 
 @dataclass(frozen=True)
+class MergeConfig:
+    """``branches`` are globs over branches' names as revisions."""
+
+    branches: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class TableConfig:
     """How a table is read, and the ``rules`` by which it is merged."""
 
@@ -294,6 +309,7 @@ class Config:
     source: SourceConfig | None = None
     remotes: dict[str, RemoteConfig] = field(default_factory=dict)
     tables: dict[str, TableConfig] = field(default_factory=dict)
+    merge: MergeConfig = field(default_factory=MergeConfig)
     default: TableRules = NO_RULES
     invariants: dict[str, Invariant] = field(default_factory=dict)
     origin: Path | None = field(default=None, compare=False)

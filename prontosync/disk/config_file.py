@@ -18,6 +18,7 @@ from prontosync.disk.config import (
     ConfigError,
     ConfigKey,
     KeyPath,
+    MergeConfig,
     RemoteConfig,
     SourceConfig,
     StoreConfig,
@@ -155,7 +156,8 @@ def _config(document: dict[str, Any]) -> Config:
     store = _store(leaves, remotes) if "store" in document else None
     if source and not store:
         raise ConfigError("[source] needs a [store] beside it", 'write [store] and name = "012"', ("source",))
-    config = Config(store, source, remotes, tables, _rules(leaves, ("default",)), invariants)
+    merge = MergeConfig(**_fields(leaves, ("merge",)))
+    config = Config(store, source, remotes, tables, merge, _rules(leaves, ("default",)), invariants)
     check_rules(config)
     return config
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -123,6 +124,18 @@ class Engine:
             statements = self._con.extract_statements(query)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise QueryError("the query is not one SELECT", "ask with a single SELECT; nothing else is run")
+
+    def with_schema(self, query: str, word: str) -> str:
+        """The query with a reserved word in double quotes wherever it stands before a dot, as the name of a schema."""
+        import duckdb
+
+        text = query.encode()
+        with _translated():
+            starts = [start for start, kind in duckdb.tokenize(query) if kind == duckdb.token_type.keyword]
+        pattern = re.compile(rb"(" + re.escape(word.encode()) + rb")\s*\.(?![0-9])", re.IGNORECASE)
+        for match in reversed([found for start in starts if (found := pattern.match(text, start))]):
+            text = text[: match.start()] + b'"' + match[1] + b'"' + text[match.end(1) :]
+        return text.decode()
 
     def columns(self, query: str) -> list[tuple[str, str]]:
         """The names and DuckDB types of what a query gives, without running it."""

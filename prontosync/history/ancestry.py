@@ -25,7 +25,7 @@ class CyclicHistory(Damaged):
     id = "cyclic-history"
 
 
-class _StaleDepths(Exception):
+class StaleDepths(Exception):
     """A parent that is not less deep than its child."""
 
 
@@ -98,13 +98,19 @@ class Ancestry:
     def arrived(self, commits: Iterable[ObjectId]) -> None:
         """To be called with commits that a fetch brought: where one was a boundary before, depths may have grown."""
         if any(commit in self._boundaries for commit in commits):
-            self._forget()
+            self.forget()
             if self._cache is not None:
                 files.remove(self._cache)
 
+    def forget(self) -> None:
+        """Measure afresh: the cache was kept by a run that did not see what a fetch brought, or is damaged."""
+        self._depths.clear()
+        self._boundaries.clear()
+        self._stored = 0
+
     def _merged_one(self, commit: ObjectId, older: Sequence[ObjectId]) -> bool:
         others = [p.commit for p in self.commits.read(commit).parents[1:] if self.commits.has(p.commit)]
-        return any(self.is_ancestor(one, other) for other in others for one in older)
+        return any(one in others or one in self.merge_bases(others, one) for one in older) if others else False
 
     def _paint(self, ours: Sequence[ObjectId], theirs: Sequence[ObjectId]) -> dict[ObjectId, int]:
         """Flags of what is reached from both sides, deepest commits first, until only common ancestors' ancestors are
@@ -114,8 +120,8 @@ class Ancestry:
         """
         try:
             return self._painted(ours, theirs)
-        except _StaleDepths:
-            self._forget()
+        except StaleDepths:
+            self.forget()
             return self._painted(ours, theirs)
 
     def _painted(self, ours: Sequence[ObjectId], theirs: Sequence[ObjectId]) -> dict[ObjectId, int]:
@@ -144,15 +150,9 @@ class Ancestry:
             common = flags[commit] & _BOTH == _BOTH
             for parent in self.parents(commit):
                 if self.depth(parent) >= -depth:
-                    raise _StaleDepths
+                    raise StaleDepths
                 mark(parent, flags[commit] | (_STALE if common else 0))
         return flags
-
-    def _forget(self) -> None:
-        """Measure afresh: the cache was kept by a run that did not see what a fetch brought, or is damaged."""
-        self._depths.clear()
-        self._boundaries.clear()
-        self._stored = 0
 
     def _measure(self, commit: ObjectId) -> None:
         stack, open_commits = [commit], set[ObjectId]()

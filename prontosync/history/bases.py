@@ -6,7 +6,8 @@ Without the virtual merge, crosswise merges diverge for good and sums are wrong 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from prontosync.disk.objects import ObjectStore
 from prontosync.engine.connection import Engine
@@ -19,6 +20,16 @@ from prontosync.model.ids import ObjectId
 from prontosync.model.progress import SILENT, Progress
 
 TipTerms = Callable[[Sequence[ObjectId]], tuple[MergeTerms, Writer, Writer]]
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A branch that is being merged before another one in the same merge: its commit, the depth that a merge commit of
+    its own would have had, and the tables known after it."""
+
+    commit: ObjectId
+    depth: int
+    known: frozenset[str]
 
 
 class Bases:
@@ -36,9 +47,14 @@ class Bases:
 
     def base(self, ours: ObjectId, theirs: ObjectId) -> Tree:
         """The state to compare both with; empty where they have no ancestor in common. It lacks ``strangers``."""
-        tips = self.ancestry.merge_bases([ours], theirs)
+        return self.base_at(self.ancestry.merge_bases([ours], theirs), ours, theirs)
+
+    def base_at(
+        self, tips: Sequence[ObjectId], ours: ObjectId, theirs: ObjectId, joined: Sequence[Joined] = ()
+    ) -> Tree:
+        """The same, of newest common ancestors that are known; ``joined`` are branches that ours already took in."""
         tree = self._fold(tips)
-        strange = self.strangers(ours, tips) | self.strangers(theirs, tips)
+        strange = self.strangers(ours, tips, joined) | self.strangers(theirs, tips)
         return _without(tree, tree.tables.keys() & strange) if strange else tree
 
     def down_base(self, base: Tree, ours: ObjectId, theirs: ObjectId, branch: str, names: Set[str]) -> Tree:
@@ -68,16 +84,25 @@ class Bases:
                 return merged[-1] if commits.has(merged[-1]) else None
         return next((commit for commit in line if self.ancestry.is_ancestor(commit, theirs)), None)
 
-    def strangers(self, side: ObjectId, tips: Sequence[ObjectId]) -> set[str]:
+    def strangers(self, side: ObjectId, tips: Sequence[ObjectId], joined: Sequence[Joined] = ()) -> set[str]:
         """Tables of common ancestors that a side neither had nor had dropped whenever it merged them: where one came
         later, what it lacks was never deleted."""
         commits = self.ancestry.commits
         named = {name for tip in tips for name in commits.tree(tip).tables}
-        line = self.ancestry.line_since(side, tips)
-        if not line or not (named := named - _known(commits.tree(line[-1]))):
+        if not named:
             return set()
-        for commit in self.ancestry.joins(line, tips):
-            named -= _known(commits.tree(commit))
+        least = min(self.ancestry.depth(tip) for tip in tips)
+        taken_in = list(takewhile(lambda one: one.depth >= least, reversed(joined)))
+        line = self.ancestry.line_since(side, tips) if len(taken_in) == len(joined) else []
+        if not line and not taken_in:
+            return set()
+        named = named - (_known(commits.tree(line[-1])) if line else taken_in[-1].known)
+        for one in taken_in:
+            if named & one.known and any(self.ancestry.is_ancestor(tip, one.commit) for tip in tips):
+                named -= one.known
+        for commit in line:
+            if named & (known := _known(commits.tree(commit))) and self.ancestry.joins([commit], tips):
+                named -= known
         return named
 
     def _fold(self, tips: Sequence[ObjectId]) -> Tree:
@@ -96,8 +121,8 @@ class Bases:
         return self._known[known]
 
 
-def _known(tree: Tree) -> set[str]:
-    return {*tree.tables, *tree.dropped}
+def _known(tree: Tree) -> frozenset[str]:
+    return frozenset((*tree.tables, *tree.dropped))
 
 
 def _without(tree: Tree, names: Set[str]) -> Tree:

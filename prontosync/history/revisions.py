@@ -18,6 +18,8 @@ LIVE = "LIVE"
 _MIN_HEX = 8
 _HEX = re.compile(rf"[0-9a-f]{{{_MIN_HEX},64}}")
 _SUFFIX = re.compile(r"~(\d*)|\^(\d*)|@\{([^{}]*)\}")
+_MOMENT = re.compile(r"@\{([^{}]*)\}")
+_LOG = re.compile(r"\d{1,12}")
 _AGO = re.compile(r"(\d+) (minute|hour|day|week)s? ago")
 
 
@@ -119,7 +121,7 @@ class Revisions:
         return b'"kind":"commit"' in data
 
     def _log_index(self, rest: str) -> int | None:
-        match = re.match(r"@\{(\d{1,12})\}", rest)
+        match = re.match(rf"@\{{({_LOG.pattern})\}}", rest)
         return int(match[1]) if match else None
 
     def _at_log(self, name: str, rest: str) -> ObjectId | None:
@@ -160,14 +162,18 @@ class Revisions:
             )
         return parent.commit
 
-    def _before(self, text: str, commit: ObjectId, when: str) -> ObjectId:
-        """The last commit on the first-parent line whose time is not after a moment."""
+    def last_before(self, commit: ObjectId, when: str) -> ObjectId | None:
+        """The last commit on the first-parent line whose time is not after a moment; None where all are. Raises
+        BadRevision."""
         limit = parse_moment(when, self.moment)
-        oldest = commit
-        for current in self._branch_line(commit):
-            if commit_time(self.ancestry.commits.read(current).time) <= limit:
-                return current
-            oldest = current
+        line = self._branch_line(commit)
+        return next((one for one in line if commit_time(self.ancestry.commits.read(one).time) <= limit), None)
+
+    def _before(self, text: str, commit: ObjectId, when: str) -> ObjectId:
+        found = self.last_before(commit, when)
+        if found is not None:
+            return found
+        *_, oldest = self._branch_line(commit)
         begin = self.ancestry.commits.read(oldest).time
         raise UnknownRevision(
             f'"{text}": there is no commit that old; the oldest here is of {begin} (UTC)', "see: prontosync log"
@@ -185,6 +191,12 @@ class Revisions:
                 yield current
                 parents, here = self.ancestry.commits.read(current).parents, self.ancestry.parents(current)
                 lines += [p.commit for p in parents[1:] if p.branch == parents[0].branch and p.commit in here]
+
+
+def moment_in(text: str) -> str | None:
+    """What stands in ``@{…}`` where a revision is no more than that and it is a moment, else None."""
+    match = _MOMENT.fullmatch(text)
+    return match[1] if match and not _LOG.fullmatch(match[1]) else None
 
 
 def parse_moment(text: str, moment: Moment) -> datetime.datetime:

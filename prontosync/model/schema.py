@@ -121,8 +121,8 @@ def check_schema(table: str, schema: TableSchema) -> None:
     names = schema.names
     if len(set(names)) != len(names):
         raise BadSchema(f'table "{table}" has two columns of one name')
-    folded = [_folded(name) for name in names]
-    twins = [name for name in names if folded.count(_folded(name)) > 1] if len(set(folded)) != len(folded) else []
+    same = [folded(name) for name in names]
+    twins = [name for name in names if same.count(folded(name)) > 1] if len(set(same)) != len(same) else []
     if twins:
         raise BadSchema(
             f'table "{table}" has columns "{twins[0]}" and "{twins[1]}", which differ only by case',
@@ -157,7 +157,7 @@ def differences(ours: TableSchema, theirs: TableSchema) -> list[str]:
     return words
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
     """A name as SQLite and DuckDB compare names: without regard to the case of ASCII letters."""
     return name.translate(_LOWER)
 

@@ -13,14 +13,15 @@ _KEPT = re.compile(
 )
 
 
-def shown(name: str, logical: str) -> str:
-    """A stored column as views show it: a uuid as UUID, an ``any`` as the text of what it holds (a blob as ``0x…``)."""
-    column = quoted(name)
+def shown(name: str, logical: str, alias: str | None = None) -> str:
+    """A stored column as views show it: a uuid as UUID, an ``any`` as the text of what it holds (a blob as ``0x…``).
+    ``alias`` is another name for it."""
+    column, shown_as = quoted(name), quoted(alias or name)
     if logical == "uuid":
-        return f"CAST(lower(hex({column})) AS UUID) AS {column}"
+        return f"CAST(lower(hex({column})) AS UUID) AS {shown_as}"
     if logical == "any":
-        return f"{_any_text(column)} AS {column}"
-    return column
+        return f"{_any_text(column)} AS {shown_as}"
+    return column if alias in (None, name) else f"{column} AS {shown_as}"
 
 
 def shown_columns(schema: TableSchema) -> str:

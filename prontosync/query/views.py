@@ -17,8 +17,8 @@ from prontosync.model.schema import Column
 from prontosync.query.columns import shown_columns
 from prontosync.tables.reader import StoredTable
 
-MAIN, CONFLICTS = "main", "conflicts"
-TAKEN = (MAIN, CONFLICTS, "information_schema", "pg_catalog", "temp", "system")
+MAIN, CONFLICTS, ALL = "main", "conflicts", "all"
+TAKEN = (MAIN, CONFLICTS, ALL, "information_schema", "pg_catalog", "temp", "system")
 """Names of schemas that an attached revision cannot have."""
 
 
@@ -52,23 +52,25 @@ class Views:
             extra = [Column(column, "bool" if column == PRESENT else "text") for column in CANDIDATE_COLUMNS]
             path = store.verified_path(ObjectName(identity, "parquet"))
             shown = ", ".join([shown_columns(schema), *CANDIDATE_COLUMNS])
-            self._create(CONFLICTS, name, f"SELECT {shown} FROM ({_files([*schema.columns, *extra], [path])})")
+            self.create(CONFLICTS, name, f"SELECT {shown} FROM ({_files([*schema.columns, *extra], [path])})")
 
     def _view(self, schema: str, table: StoredTable, store: FileStore) -> None:
-        if self._named(table.name):
-            self._create(schema, table.name, state_sql(table, *state_paths(table, store)))
+        if self.named(table.name):
+            self.create(schema, table.name, state_sql(table, *state_paths(table, store)))
             return
         # A query that finds its tables at run time must not take an unread one for an empty one.
         fault = literal(f'write the table\'s name in the query: "{table.name}"')
-        self._create(schema, table.name, f"{_empty(table.schema.columns, shown=True)} WHERE error({fault})")
+        self.create(schema, table.name, f"{empty(table.schema.columns, shown=True)} WHERE error({fault})")
 
-    def _create(self, schema: str, name: str, sql: str) -> None:
+    def create(self, schema: str, name: str, sql: str) -> None:
+        """A view of what ``sql`` gives. Raises QueryError."""
         try:
             self.engine.execute(f"CREATE VIEW {quoted(schema)}.{quoted(name)} AS {sql}")
         except QueryError as error:
             raise QueryError(f'table "{name}" cannot be queried: {error.message}') from error
 
-    def _named(self, table: str) -> bool:
+    def named(self, table: str) -> bool:
+        """Whether the query may be about a table of this name."""
         return table.replace('"', '""').lower() in self.query.lower()
 
 
@@ -109,16 +111,17 @@ def state_sql(table: StoredTable, segments: Sequence[Path], patches: Sequence[Pa
 def _files(columns: Sequence[Column], paths: Sequence[Path]) -> str:
     """The rows of files in the columns' types; a column that a file lacks is NULL."""
     if not paths:
-        return _empty(columns)
+        return empty(columns)
     names = ", ".join(quoted(column.name) for column in columns)
     listed = ", ".join(literal(str(path)) for path in paths)
     return (
-        f"SELECT {names} FROM ({_empty(columns)} "
+        f"SELECT {names} FROM ({empty(columns)} "
         f"UNION ALL BY NAME SELECT * FROM read_parquet([{listed}], union_by_name = true))"
     )
 
 
-def _empty(columns: Sequence[Column], shown: bool = False) -> str:
+def empty(columns: Sequence[Column], shown: bool = False) -> str:
+    """No rows, in the types of columns, as they are stored or as they are shown; ``shown`` goes on with WHERE."""
     kinds = {"uuid": "UUID", "any": "VARCHAR"} if shown else {}
     typed = (f"NULL::{kinds.get(c.type, duckdb_type(c.type))} AS {quoted(c.name)}" for c in columns)
     return f"SELECT {', '.join(typed)}" + ("" if shown else " WHERE false")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from prontosync.errors import UsageError
 from prontosync.history.commits import EMPTY, Tree, same_table, same_tables
-from prontosync.history.disputes import Origin
+from prontosync.history.disputes import Disputes, Origin
 from prontosync.history.merge import Counts, Merged, MergeTerms, Sides, merge_trees
 from prontosync.history.policies import NOBODY, Writer
 from prontosync.model.ids import ObjectId
@@ -16,10 +16,13 @@ from prontosync.model.names import TAG_PREFIX, RefName
 from prontosync.model.objects import Parent
 from prontosync.model.rules import Rules
 from prontosync.workflow import rules
-from prontosync.workflow.integrate import Forecast, Next, Outcome, forecast, integrate
+from prontosync.workflow.integrate import Next
 from prontosync.workflow.live import table_disputes
 from prontosync.workflow.session import Session
 from prontosync.workflow.terms import policies_by, writer_of
+
+if TYPE_CHECKING:
+    from prontosync.history.provenance import Provenance
 
 Direction = Literal["down", "up", "same"]
 
@@ -72,9 +75,9 @@ def build_merge(session: Session, head: ObjectId, theirs: Theirs, prefer: str | 
     owed = _owed(session, head, theirs, said)
     same = theirs.direction == "same"
     if same and other and not mine and not session.refused:
-        return Next(theirs.commit, merged=True, fast_forward=True, counts=_forward_counts(session, head, theirs.commit))
+        return Next(theirs.commit, merged=True, fast_forward=True, counts=forward_counts(session, head, theirs.commit))
     if not owed and (not other or (not same and brings_nothing(session, other))):
-        return _again(session, head, theirs, said)
+        return again(session, head, theirs, said)
     rules.tell_contradictions(session, said)
     policy = rules.named(session, said, head, theirs.commit)
     result = _merged(session, head, theirs, said, prefer)
@@ -85,7 +88,7 @@ def build_merge(session: Session, head: ObjectId, theirs: Theirs, prefer: str | 
     return Next(commit, merged=True, counts=result.counts, waiting=result.waiting)
 
 
-def _again(session: Session, head: ObjectId, theirs: Theirs, said: Rules) -> Next:
+def again(session: Session, head: ObjectId, theirs: Theirs, said: Rules) -> Next:
     """What is to be done where theirs brings nothing: local edits of tables that come down are put in dispute, and rows
     that were held are tried again."""
     tree = session.commits.tree(head)
@@ -124,26 +127,6 @@ def _down_tables(session: Session, theirs: Theirs, said: Rules) -> frozenset[str
     return frozenset(name for name in names if rules.flow(said, name) == "down")
 
 
-def merge(
-    session: Session,
-    rev: str,
-    prefer: str | None = None,
-    message: str = "",
-    allow_deletes: Sequence[str] = (),
-) -> Outcome:
-    """Merge ``rev`` into the current branch and the live database; the caller has the lock."""
-    theirs = theirs_of(session, rev)
-    side = preferred_side(session, theirs, prefer)
-    return integrate(session, "merge", lambda head: build_merge(session, head, theirs, side, message), allow_deletes)
-
-
-def merge_forecast(session: Session, rev: str, prefer: str | None = None) -> Forecast:
-    """What ``merge`` would do, from the head as it is."""
-    theirs = theirs_of(session, rev)
-    side = preferred_side(session, theirs, prefer)
-    return forecast(session, lambda head: build_merge(session, head, theirs, side))
-
-
 def preferred_side(session: Session, theirs: Theirs, prefer: str | None) -> str | None:
     """``--prefer`` as "ours" or "theirs". Raises UnknownSide."""
     if prefer is None or prefer in ("ours", "theirs"):
@@ -161,33 +144,60 @@ def _merged(
     session: Session, head: ObjectId, theirs: Theirs, said: Rules, prefer: str | None, only: Set[str] | None = None
 ) -> Merged:
     """The merge of theirs, or of ``only`` these tables, with rows held back that this place does not accept."""
-    from prontosync.history.provenance import Provenance
+    commits, now = session.commits, session.now()
+    base = base_for(session, head, theirs, said, session.bases().base(head, theirs.commit))
+    origin = Origin(theirs.branch, theirs.commit, "", now)
+    ours, other = commits.tree(head), commits.tree(theirs.commit)
+    here = Origin(session.repo.branch, head, "", now)
+    sides = Sides(base, ours, other, here, origin, *writers(session, head, theirs, said))
+
+    def trace(table: str, disputes: Disputes) -> None:
+        provenance(session).refine(table, disputes, {head, theirs.commit})
+
+    terms = replace(terms_for(session, theirs, said, prefer), trace=trace)
+    if only is not None:
+        terms = replace(terms, takes=lambda table: table in only and takes(said, table, theirs.direction))
+    merged = merge_trees(session.merge_store, session.engine, sides, terms, session.progress)
+    return accepted(session, said, ours, merged, [(base, other, origin)])
+
+
+def accepted(
+    session: Session, said: Rules, ours: Tree, merged: Merged, sides: Sequence[tuple[Tree, Tree, Origin]]
+) -> Merged:
+    """A merge with rows held back that this place does not accept, and marks on those that break an invariant.
+    ``sides`` are base, state and origin of what was merged; of several, invariants see ours as the base."""
     from prontosync.workflow.holding import with_holds
     from prontosync.workflow.invariants import Four, checked
 
-    commits, now = session.commits, session.now()
-    bases = session.bases()
-    base = bases.base(head, theirs.commit)
-    base = bases.down_base(base, head, theirs.commit, theirs.branch, _down_tables(session, theirs, said))
-    origin = Origin(theirs.branch, theirs.commit, "", now)
-    writers = _writers(session, head, theirs, said)
-    ours, other = commits.tree(head), commits.tree(theirs.commit)
-    sides = Sides(base, ours, other, Origin(session.repo.branch, head, "", now), origin, *writers)
-    provenance = Provenance(commits, session.merge_store, session.engine)
-    terms = MergeTerms(
-        takes=lambda table: (only is None or table in only) and _takes(said, table, theirs.direction),
+    held = with_holds(session, ours, merged, [(theirs, origin) for _, theirs, origin in sides])
+    base, theirs, origin = sides[-1] if len(sides) == 1 else (ours, merged.tree, sides[-1][2])
+    found = checked(session, said, Four(base, ours, theirs, held.tree), origin)
+    return replace(held, tree=found.tree, preferred=held.preferred or found.fresh)
+
+
+def base_for(session: Session, head: ObjectId, theirs: Theirs, said: Rules, base: Tree) -> Tree:
+    """The base of a merge, from that of the common ancestors: tables that come down have one of their own."""
+    down = _down_tables(session, theirs, said)
+    return session.bases().down_base(base, head, theirs.commit, theirs.branch, down)
+
+
+def terms_for(session: Session, theirs: Theirs, said: Rules, prefer: str | None) -> MergeTerms:
+    """What a merge with ``theirs`` goes by, but for where candidates come from."""
+    return MergeTerms(
+        takes=lambda table: takes(said, table, theirs.direction),
         policies=policies_by(said),
         adopt_new=session.repo.config.source is None,
         prefer=prefer,
-        trace=lambda table, disputes: provenance.refine(table, disputes, {head, theirs.commit}),
     )
-    merged = merge_trees(session.merge_store, session.engine, sides, terms, session.progress)
-    merged = with_holds(session, ours, merged, [(other, origin)])
-    found = checked(session, said, Four(base, ours, other, merged.tree), origin)
-    return replace(merged, tree=found.tree, preferred=merged.preferred or found.fresh)
 
 
-def _writers(session: Session, head: ObjectId, theirs: Theirs, said: Rules) -> tuple[Writer, Writer]:
+def provenance(session: Session) -> Provenance:
+    from prontosync.history.provenance import Provenance
+
+    return Provenance(session.commits, session.merge_store, session.engine)
+
+
+def writers(session: Session, head: ObjectId, theirs: Theirs, said: Rules) -> tuple[Writer, Writer]:
     """Who made each side's changes. Between versions of one branch nobody is asked; of the upstream, and of head
     office, every change was judged when it came there, or is its own."""
     if theirs.direction == "same":
@@ -203,10 +213,10 @@ def _owed(session: Session, head: ObjectId, theirs: Theirs, said: Rules) -> bool
     tips = session.ancestry.merge_bases([head], theirs.commit)
     here = session.commits.tree(head).tables
     strangers = session.bases().strangers(head, tips)
-    return any(name in here and _takes(said, name, theirs.direction) for name in strangers)
+    return any(name in here and takes(said, name, theirs.direction) for name in strangers)
 
 
-def _takes(said: Rules, table: str, direction: Direction) -> bool:
+def takes(said: Rules, table: str, direction: Direction) -> bool:
     """Whether a table's flow lets it come from theirs (``docs/merging.md``, Places and flows)."""
     flow = rules.flow(said, table)
     return direction == "same" or flow == "shared" or (flow == "down" and direction == "down")
@@ -222,7 +232,8 @@ def _automatic(session: Session, commit: ObjectId) -> bool:
     return session.commits.read(commit).merge and not session.ancestry.boundaries(commit)
 
 
-def _forward_counts(session: Session, head: ObjectId, commit: ObjectId) -> dict[str, Counts]:
+def forward_counts(session: Session, head: ObjectId, commit: ObjectId) -> dict[str, Counts]:
+    """What a fast-forward brings."""
     from prontosync.history.diff import TreeDiff
 
     commits, store = session.commits, session.repo.objects

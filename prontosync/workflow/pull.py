@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 from prontosync.errors import NotFound, ProntoError
-from prontosync.history.merge import Counts
-from prontosync.model.ids import ObjectId
 from prontosync.model.names import RefName
 from prontosync.workflow.exchange import guarded, some_remote, worst
-from prontosync.workflow.integrate import Forecast, Next, Outcome, forecast, integrate
-from prontosync.workflow.merge import Theirs, build_merge, theirs_of
+from prontosync.workflow.integrate import Forecast, Outcome, forecast, integrate
+from prontosync.workflow.merge import Theirs
+from prontosync.workflow.merge_many import build_all, matching, sides_of
 from prontosync.workflow.remotes import (
     Link,
     NotForward,
@@ -27,6 +26,7 @@ from prontosync.workflow.remotes import (
 )
 from prontosync.workflow.session import NoHead, Session
 from prontosync.workflow.snapshot import Snapshot, take_snapshot
+from prontosync.workflow.stores import NoStores
 
 PUSH_TRIES = 5
 HERE = ""
@@ -81,7 +81,7 @@ def pull_forecast(session: Session, remote: str | None, branch: RefName | None) 
     for name in names:
         with linked(session, name) as link:
             fetch(link, [branch] if branch and remote else ())
-    return forecast(session, lambda head: _build_all(session, head, names, branch))
+    return forecast(session, lambda head: build_all(session, head, _sides(session, names, branch)))
 
 
 def integrate_fetched(
@@ -101,7 +101,9 @@ def integrate_fetched(
         return None
     if session.head() is None and session.source is None and not _adopt(session, remotes, branch):
         return None
-    return integrate(session, event, lambda head: _build_all(session, head, remotes, branch), allow_deletes, snapshot)
+    return integrate(
+        session, event, lambda head: build_all(session, head, _sides(session, remotes, branch)), allow_deletes, snapshot
+    )
 
 
 def sync(session: Session, remotes: Sequence[str] = (), allow_deletes: Sequence[str] = ()) -> Synced:
@@ -161,23 +163,8 @@ def _push(session: Session, link: Link, result: Synced, allow_deletes: Sequence[
             result.outcome = integrate_fetched(session, [link.name], None, "pull", allow_deletes)
 
 
-def _build_all(session: Session, head: ObjectId, remotes: Sequence[str], branch: RefName | None) -> Next:
-    """One merge after the other, each on top of the last."""
-    now, counts, merged, forward = head, dict[str, Counts](), False, False
-    waiting: tuple[str, ...] = ()
-    for theirs in _sides(session, remotes, branch):
-        step = build_merge(session, now, theirs)
-        if step.commit is None:
-            continue
-        now, forward = step.commit, step.fast_forward and not merged
-        merged, waiting = True, waiting + step.waiting
-        for table, found in step.counts.items():
-            counts[table] = _added(counts.get(table, Counts()), found)
-    return Next(now if now != head else None, merged, forward, counts, waiting)
-
-
 def _sides(session: Session, remotes: Sequence[str], branch: RefName | None) -> list[Theirs]:
-    """The other versions of our branch, or of the one asked for, then the upstream."""
+    """The other versions of our branch, or of the one asked for, then the upstream, then what is configured."""
     wanted = [f"{remote}/{branch or session.repo.branch}" for remote in remotes]
     store = session.repo.config.store
     if branch is None and store and store.upstream and store.upstream.partition("/")[0] in remotes:
@@ -185,7 +172,19 @@ def _sides(session: Session, remotes: Sequence[str], branch: RefName | None) -> 
         if session.repo.refs.target(RefName(store.upstream)) is None:
             session.world.note(f'upstream "{store.upstream}" is not there: nothing comes from it')
     known = [ref for ref in dict.fromkeys(wanted) if session.repo.refs.target(RefName(ref)) is not None]
-    return [theirs_of(session, ref) for ref in known]
+    return sides_of(session, known + ([] if branch is not None else _others(session, remotes)))
+
+
+def _others(session: Session, remotes: Sequence[str]) -> list[str]:
+    """The branches that ``merge.branches`` names: ours, and those of remotes that were fetched from."""
+    patterns = session.repo.config.merge.branches
+    try:
+        found = matching(session, patterns)
+    except NoStores as error:
+        session.world.note(f"{error.message}, which merge.branches names: nothing comes from there")
+        return []
+    away = set(session.repo.config.remotes) - set(remotes)
+    return [ref for ref in found if ref.partition("/")[0] not in away]
 
 
 def _adopt(session: Session, remotes: Sequence[str], branch: RefName | None) -> bool:
@@ -198,9 +197,3 @@ def _adopt(session: Session, remotes: Sequence[str], branch: RefName | None) -> 
     if branch is not None:
         raise NoHead(f'branch "{session.repo.branch}" has no commits yet', "see: prontosync branch --all")
     return False
-
-
-def _added(a: Counts, b: Counts) -> Counts:
-    return replace(
-        a, taken=a.taken + b.taken, merged=a.merged + b.merged, disputed=a.disputed + b.disputed, held=a.held + b.held
-    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,14 +11,20 @@ from typing import Any
 
 from prontosync.disk.objects import OverlayObjectStore
 from prontosync.engine.connection import Engine, quoted
-from prontosync.errors import UsageError
+from prontosync.errors import NotFound, UsageError
+from prontosync.history.commits import EMPTY
+from prontosync.history.revisions import HEAD, moment_in
 from prontosync.model.progress import Progress, told_as
 from prontosync.query.chunks import csv_chunks, parquet_chunks
 from prontosync.query.columns import portable
-from prontosync.query.views import CONFLICTS, MAIN, TAKEN, Views
+from prontosync.query.united import Part, United
+from prontosync.query.views import ALL, CONFLICTS, MAIN, TAKEN, Views
+from prontosync.tables.reader import StoredTable
 from prontosync.workflow.session import Session
-from prontosync.workflow.states import State, states
+from prontosync.workflow.states import State, resolve, states
+from prontosync.workflow.stores import at_moment, every_store, stores_matching
 
+_NAMES_ALL = re.compile(rf'\b{ALL}"?\s*\.', re.IGNORECASE)
 BATCH_ROWS = 5_000
 MEMORY = "1GB"
 
@@ -66,20 +73,60 @@ class Answer:
 
 
 @contextmanager
-def asked(session: Session, query: str, at: str, attached: Mapping[str, str]) -> Iterator[Answer]:
-    """Ask one SELECT. ``attached`` are revisions by schema name. Raises QueryError (2) for anything else."""
+def asked(
+    session: Session, query: str, at: str, attached: Mapping[str, str], branches: Sequence[str] = ()
+) -> Iterator[Answer]:
+    """Ask one SELECT. ``attached`` are revisions by schema name; ``branches`` are patterns of those that ``all.TABLE``
+    unites. Raises QueryError (2) for anything else, NoStores (17)."""
     _check_names(attached)
-    with states(session, [at, *attached.values()]) as (main, *others), _engine(session, [main, *others]) as engine:
-        engine.check_select(query)
+    united = bool(branches) or _NAMES_ALL.search(query) is not None
+    with (
+        _states(session, [at, *attached.values()], united) as (main, *others),
+        _engine(session, [main, *others]) as engine,
+    ):
+        text = engine.with_schema(query, ALL) if united else query
+        engine.check_select(text)
         views = Views(engine, query)
         with session.progress.task("checking the files of tables", None, "tables"):
             views.attach(MAIN, main.tree, main.store)
             for name, state in zip(attached, others, strict=True):
                 views.attach(name, state.tree, state.store)
             views.conflicts(main.tree, main.store)
-        text = _bare(query)
+            if united:
+                _unite(session, views, at, branches)
+        text = _bare(text)
         columns = engine.columns(text)
         yield Answer(_distinct([name for name, _ in columns]), engine, text, columns, session.progress)
+
+
+@contextmanager
+def _states(session: Session, revs: Sequence[str], united: bool) -> Iterator[list[State]]:
+    """The states that revisions name. Beside all stores as one, a first one that is HEAD, or HEAD at a moment, may have
+    no commit: then it has no tables."""
+    if united and (revs[0] == HEAD or moment_in(revs[0])):
+        try:
+            resolve(session, revs[0])
+        except NotFound as error:
+            session.world.note(f"{error.message}: only all.TABLE has rows")
+            nothing = State(revs[0], EMPTY, session.repo.objects, None)
+            with states(session, revs[1:]) as others:
+                yield [nothing, *others]
+            return
+    with states(session, revs) as found:
+        yield found
+
+
+def _unite(session: Session, views: Views, at: str, branches: Sequence[str]) -> None:
+    """The views ``all.TABLE``: the tables of all stores, where ``at`` is a moment as they were then."""
+    stores = stores_matching(session, branches) if branches else every_store(session)
+    if (when := moment_in(at)) is not None:
+        stores = at_moment(session, stores, when)
+    objects = session.repo.objects
+    tables: dict[str, list[Part]] = {}
+    for one in stores:
+        for name, state in session.commits.tree(one.commit).tables.items():
+            tables.setdefault(name, []).append(Part(one.store, StoredTable(objects, session.engine, name, state)))
+    United(views, objects).attach(tables)
 
 
 def _engine(session: Session, found: list[State]) -> Engine:
@@ -92,7 +139,7 @@ def _check_names(attached: Mapping[str, str]) -> None:
     for name in attached:
         if name.lower() in TAKEN or not name or "\0" in name:
             raise BadAttachment(
-                f'a revision cannot be attached as "{name}"', f"{MAIN} and {CONFLICTS} are taken: choose another"
+                f'a revision cannot be attached as "{name}"', f"{MAIN}, {CONFLICTS} and {ALL} are taken: choose another"
             )
 
 

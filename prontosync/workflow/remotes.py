@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from prontosync.disk.config import RemoteConfig, located
 from prontosync.disk.refs import RefState
@@ -178,8 +179,8 @@ def push(link: Link, branches: Sequence[RefName] = ()) -> Transfer:
 
 
 def _wanted(link: Link, branches: Sequence[RefName]) -> list[RefName]:
-    """Which refs to look at: head office (on ``main``) all, a store its own branch, what it follows, and what it
-    fetched before."""
+    """Which refs to look at: head office (on ``main``) all, a store its own branch, what it follows and merges,
+    and what it fetched before."""
     session = link.session
     if branches:
         return list(branches)
@@ -190,6 +191,10 @@ def _wanted(link: Link, branches: Sequence[RefName]) -> list[RefName]:
     wanted = {session.repo.branch, DEFAULT_UPSTREAM, *session.repo.remembered.refs(link.name)}
     if store.upstream and store.upstream.partition("/")[0] == link.name:
         wanted.add(RefName(store.upstream.partition("/")[2]))
+    if patterns := session.repo.config.merge.branches:
+        with session.progress.task(f'asking "{link.name}" what it holds', None, "refs"):
+            there = link.remote.list_refs()
+        wanted |= {ref for ref in there if any(fnmatchcase(link.tracking(ref), pattern) for pattern in patterns)}
     return sorted(wanted)
 
 

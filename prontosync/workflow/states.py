@@ -83,7 +83,7 @@ def live_state(session: Session) -> Iterator[LiveState]:
         yield _as_head(session, known)
         return
     source = session.need_source()
-    with _scratch(session.repo.tmp) as folder:
+    with scratch_folder(session.repo.tmp) as folder:
         store = OverlayObjectStore(ScratchObjectStore(folder), session.repo.objects, sparing=True)
         with source.read() as live:
             base = live_base(session, live.state_row)
@@ -120,7 +120,8 @@ def _committed(session: Session, rev: str, commit: ObjectId) -> State:
 
 
 @contextmanager
-def _scratch(tmp: Path) -> Iterator[Path]:
+def scratch_folder(tmp: Path) -> Iterator[Path]:
+    """A folder for what only this command needs, below ``tmp``."""
     import shutil
     import tempfile
 

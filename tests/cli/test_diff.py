@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from prontosync.cli.graph import MOST, Graph
 from tests.fixtures.chain import SHARED_KEY, Chain
 from tests.fixtures.store import Store, store_of
 
@@ -156,6 +157,13 @@ def test_log_of_a_table_and_of_a_row(store: Store) -> None:
     store.fails("log", "--table", "product", "--key", "7777", exit=17)
     store.fails("log", "--table", "product", "--key", "x=1", exit=2)
     store.fails("log", "--key", "101", exit=2)
+
+
+def test_the_graph_of_a_merge_of_many_stays_narrow() -> None:
+    graph = Graph()
+    parents = [f"p{number}" for number in range(200)]
+    assert max(len(margin) for margin in graph.margins("m", parents, 3)) <= 2 * MOST + 2
+    assert all("*" in graph.margins(parent, ["root"], 2)[0] for parent in parents)
 
 
 def test_the_graph_of_a_merge(disputed: Chain) -> None:

@@ -60,6 +60,18 @@ def crossed(chain: Chain) -> Chain:
     return chain
 
 
+def test_several_branches_by_pattern(crossed: Chain) -> None:
+    before = _refs(crossed, "store-007")
+    answer = json.loads(crossed.run("store-007", "merge", "--branches", "office/m*", "--dry-run", "--json").stdout)
+    assert answer["conflicts"] == 1
+    assert {"commit", "merged", "fast_forward", "tables", "conflicts", "applied"} <= answer.keys()
+    assert crossed.run("store-007", "merge").returncode == 2
+    missing = crossed.run("store-007", "merge", "--branches", "nobody/*")
+    assert missing.returncode == 17
+    assert "prontosync branch --all" in missing.stderr
+    assert _refs(crossed, "store-007") == before
+
+
 def test_merge_dry_run_and_plan_move_nothing(crossed: Chain) -> None:
     before, live = _refs(crossed, "store-007"), (crossed.top / "store-007/pos.db").read_bytes()
     dry = crossed.run("store-007", "merge", "office/main", "--dry-run")

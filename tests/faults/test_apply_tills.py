@@ -19,7 +19,7 @@ from prontosync.errors import Moved
 from prontosync.model.names import RefName
 from prontosync.remote.folder import FolderRemote
 from prontosync.workflow.exchange import fetch_all, push_all
-from prontosync.workflow.merge import merge
+from prontosync.workflow.merge_many import merge
 from prontosync.workflow.pull import sync
 from prontosync.workflow.session import World, locked
 from tests.fixtures.chain import CLOCK
@@ -115,7 +115,7 @@ def _round(top: Path) -> int:
         for store in STORES:
             if session.head() is None:
                 session.advance(session.repo.branch, session.revisions.resolve(f"s{store}/stores/{store}"))
-            merge(session, f"s{store}/stores/{store}")
+            merge(session, [f"s{store}/stores/{store}"])
         push_all(session, ["hub"])
     return written
 

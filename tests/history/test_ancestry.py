@@ -15,6 +15,7 @@ from prontosync.disk.objects import MemoryObjectStore
 from prontosync.errors import Damaged
 from prontosync.history.ancestry import Ancestry, CyclicHistory
 from prontosync.history.commits import Commits
+from prontosync.history.reach import Reach
 from prontosync.model.ids import ObjectId, ObjectName
 from prontosync.model.objects import Commit, Parent, encode_object
 
@@ -91,6 +92,21 @@ def test_answers_are_those_of_brute_force(graph: Graph, data: st.DataObject) -> 
         n for n in mine if ids[n] in line and (n in newest or any(newest & made.ancestors(p) for p in graph[n][1:]))
     }
     assert set(ancestry.joins(line, [ids[n] for n in newest])) == {ids[n] for n in joined}
+
+
+@settings(max_examples=200)
+@given(graphs(), st.data())
+def test_what_is_reached_from_tips_that_are_added(graph: Graph, data: st.DataObject) -> None:
+    made = Made(graph)
+    ancestry = made.ancestry()
+    tips = data.draw(st.lists(st.sampled_from(sorted(graph)), min_size=1, max_size=6))
+    reach = Reach(ancestry, [made.ids[tips[0]]])
+    for number, tip in enumerate(tips[1:], 1):
+        ours = [made.ids[n] for n in tips[:number]]
+        new, common = reach.beyond(made.ids[tip])
+        assert new == ancestry.only_in([made.ids[tip]], ours)
+        assert common == ancestry.merge_bases(ours, made.ids[tip])
+        reach.add(made.ids[tip])
 
 
 @settings(max_examples=100)

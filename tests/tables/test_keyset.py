@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from prontosync.model.schema import TableSchema
 from prontosync.model.values import orderable_row
-from prontosync.tables.keyset import among, in_order, split
+from prontosync.tables.keyset import among, in_order, occurrences, split
 from tests.fixtures.rows import as_python, edited, identity, key_of, shuffled, tables
 
 
@@ -26,6 +26,15 @@ def test_like_sets_of_keys(drawn: tuple[TableSchema, pa.Table], seed: int) -> No
     assert inside.num_rows == sum(mask)
     left = [identity(schema, row) for row, found in zip(as_python(rows), mask, strict=True) if not found]
     assert [identity(schema, row) for row in as_python(outside)] == left
+
+
+@settings(max_examples=60)
+@given(tables(40), st.integers(0, 2**32), st.integers(0, 4))
+def test_how_often_a_key_came_before(drawn: tuple[TableSchema, pa.Table], seed: int, times: int) -> None:
+    schema, rows = drawn
+    many = pa.concat_tables([rows.slice(0, 0), *(shuffled(rows, seed + n) for n in range(times))])
+    keys = [identity(schema, row) for row in as_python(many)]
+    assert occurrences(many, schema.key).to_pylist() == [keys[:n].count(key) for n, key in enumerate(keys)]
 
 
 @settings(max_examples=60)
