@@ -165,6 +165,27 @@ KEYS: tuple[ConfigKey, ...] = (
     ),
     ConfigKey("table.*.actor", "column", None, "the column that names who did it", '"updated_by"'),
     ConfigKey("table.*.skip", "columns", "[]", "columns that are never read and never written", '["pin_hash"]'),
+    ConfigKey(
+        "table.*.renamed.*",
+        "column",
+        None,
+        "the new name of a column, by its old one: both are one column, wherever it still has the old name",
+        '"unit_price"',
+    ),
+    ConfigKey(
+        "table.*.dropped",
+        "columns",
+        "[]",
+        "columns that end everywhere: they leave the branch, and are not read where a database still has them",
+        '["fax"]',
+    ),
+    ConfigKey(
+        "table.*.gone",
+        "switch",
+        "false",
+        "true: the table ends everywhere; it leaves the branches that have it",
+        "true",
+    ),
 )
 """Every key: its name, type, default and meaning."""
 
@@ -215,6 +236,9 @@ class TableConfig:
     newest: str | None = None
     actor: str | None = None
     skip: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+    gone: bool = False
 
 
 @dataclass(frozen=True)

@@ -207,9 +207,9 @@ def _remote(leaves: dict[KeyPath, Any], name: str) -> RemoteConfig:
 def _table(leaves: dict[KeyPath, Any], name: str) -> TableConfig:
     path = ("table", name)
     fields = _fields(leaves, path)
-    if "columns" in fields:
-        below = (*path, "columns")
-        fields["columns"] = {key[3]: value for key, value in leaves.items() if key[:3] == below and len(key) == 4}
+    for section in {"columns", "renamed"} & fields.keys():
+        below = (*path, section)
+        fields[section] = {key[3]: value for key, value in leaves.items() if key[:3] == below and len(key) == 4}
     if fields.get("key") == ():
         raise ConfigError(f'"{key_text((*path, "key"))}" must name a column', 'write key = ["id"]', (*path, "key"))
     table = TableConfig(**fields)

@@ -15,6 +15,7 @@ import pyarrow as pa
 from prontosync.engine.arrow import arrow_schema
 from prontosync.engine.connection import Engine
 from prontosync.errors import Unfit
+from prontosync.history.carried import LiveColumns, Shown
 from prontosync.history.disputes import Dispute, Disputes, Key, Origin, keys_table, rows_by_key, rows_table
 from prontosync.history.sets import Cells, Rows, State, applied_row, as_state, is_settled, shown_row, snapshot_row
 from prontosync.model.changes import PRESENT
@@ -22,7 +23,7 @@ from prontosync.model.schema import TableSchema
 from prontosync.model.values import Row
 from prontosync.tables import parquet
 from prontosync.tables.compare import Delta, Deltas, compare, deltas_between, gathered
-from prontosync.tables.keyset import not_among
+from prontosync.tables.keyset import in_order, not_among
 from prontosync.tables.order import as_rows
 from prontosync.tables.patch import key_join
 from prontosync.tables.reader import StoredTable
@@ -57,16 +58,18 @@ class DisputedRows:
     """The disputed rows of one table during a snapshot: taken out of the live rows, and put back as the table shows
     them.
 
-    ``pins`` None: it was never noted what the live database held, so what it holds now counts as that. ``schema`` is
-    the live one; a column that it lacks or has with another type is in dispute no more. ``keys`` are the disputed ones,
-    in key order. Raises KeyChanged.
+    ``pins`` None: it was never noted what the live database held, so what it holds now counts as that. ``columns`` say
+    what the live rows become; a column that got another type is in dispute no more. Of a column that the live database
+    lacks, it holds what its pin says. ``keys`` are the disputed ones, in key order. ``shown`` has, once all live rows
+    are read, the disputed ones as the table shows them. Raises KeyChanged.
     """
 
     def __init__(
-        self, engine: Engine, disputes: Disputes, pins: Pins | None, origin: Origin, schema: TableSchema
+        self, engine: Engine, disputes: Disputes, pins: Pins | None, origin: Origin, columns: LiveColumns
     ) -> None:
         self._engine, self._before, self._pins, self._origin = engine, disputes, pins, origin
-        self.schema = schema
+        self._columns, self.shown = columns, Shown()
+        self.schema = schema = columns.schema
         self._carry = _Carry(disputes.schema, schema)
         self.keys = keys_table(schema, disputes.rows)
         self.disputes = Disputes(schema)
@@ -79,9 +82,11 @@ class DisputedRows:
         live: dict[Key, Row] = {}
         for batch in batches:
             rows = pa.Table.from_batches([batch])
-            live |= rows_by_key(self.schema, self._join(rows, "SEMI"))
+            live |= rows_by_key(self._columns.narrow, self._join(rows, "SEMI"))
             yield from self._join(rows, "ANTI").to_batches()
-        yield from rows_table(self.schema, self._shown(live)).to_batches()
+        shown = rows_table(self.schema, self._shown(live))
+        self.shown.whole = in_order(shown, self.schema.key)
+        yield from shown.select(self._columns.narrow.names).to_batches()
 
     @property
     def more(self) -> int:
@@ -93,7 +98,7 @@ class DisputedRows:
         shown = []
         self.disputes, self.pins = Disputes(self.schema), {}
         for key, dispute in self._before.rows.items():
-            now = live.get(key)
+            now = self._whole(key, dispute, live.get(key))
             before = now if self._pins is None else self._carry.row(self._pins.get(key), now)
             state = snapshot_row(self._carry.state(dispute.state, now), before, now)
             if not is_settled(state):
@@ -103,6 +108,15 @@ class DisputedRows:
                 shown.append(row)
         self._more = len(live) - len(shown)
         return shown
+
+    def _whole(self, key: Key, dispute: Dispute, live: Row | None) -> Row | None:
+        """A live row in all columns: those that the database lacks as its pin has them, or else as they are shown."""
+        if live is None or not self._columns.widens:
+            return live
+        held = self._pins.get(key) if self._pins is not None else None
+        if self._pins is None:
+            held = shown_row(dispute.state, name_order(self._before.schema))
+        return self._columns.newer(live, self._carry.row(held, None))
 
     def _carried(self, before: Dispute, state: State) -> Dispute:
         after = Dispute(state)

@@ -14,6 +14,7 @@ from prontosync.engine.connection import Engine
 from prontosync.errors import Unfit
 from prontosync.history.commits import Tree
 from prontosync.history.disputes import UNKNOWN, Disputes, Origin, read_disputes, write_disputes
+from prontosync.model.hints import HintsOf, no_hints
 from prontosync.model.ids import ObjectId
 from prontosync.model.objects import Changes, TableState
 from prontosync.model.progress import SILENT, Progress, by_table
@@ -42,6 +43,7 @@ class Rules:
     adopt_new: bool = True
     prefer: str | None = None
     trace: Callable[[str, Disputes], None] | None = None
+    hints: HintsOf = no_hints
 
 
 @dataclass(frozen=True)

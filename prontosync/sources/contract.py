@@ -59,10 +59,12 @@ class RowsMoved(Moved):
 
 @dataclass(frozen=True)
 class TableOptions:
-    """What the configuration says about reading a table: a ``key`` where the source has none, columns to ``skip``."""
+    """What the configuration says about reading a table: a ``key`` where the source has none, columns to ``skip``.
+    ``ended`` are columns that count as skipped where they are there and no part of the key."""
 
     key: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
+    ended: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -181,13 +183,20 @@ class SourceState(Protocol):
         """The table by its declared types, without reading rows."""
         ...
 
-    def scan(self, table: str, consume: Callable[[Scan], T], expected: TableSchema | None = None) -> T:
+    def scan(
+        self,
+        table: str,
+        consume: Callable[[Scan], T],
+        expected: TableSchema | None = None,
+        least: Mapping[str, str] | None = None,
+    ) -> T:
         """Give the table's rows to ``consume``, in bounded memory, and return what it returned.
 
         Where rows turn out not to fit the declared types, ``consume`` is left by an exception (in the midst of its
         iteration) and called again from the start with wider types; so it may be called several times, and what an
         abandoned call did must not matter. ``expected`` (the schema of an earlier state) only saves such a restart,
-        it never changes the outcome. Raises SourceUnfit, SourceBusy.
+        it never changes the outcome. ``least`` has types by column: one that the column may have is used where its
+        values would fit a narrower one too. Raises SourceUnfit, SourceBusy.
 
         Where all ``lanes`` are in use, it waits for one.
         """

@@ -72,12 +72,18 @@ class SqliteState:
         shape = self._found.shapes[table]
         return shape.described([plans[0] for plans in shape.chains])
 
-    def scan(self, table: str, consume: Callable[[Scan], T], expected: TableSchema | None = None) -> T:
+    def scan(
+        self,
+        table: str,
+        consume: Callable[[Scan], T],
+        expected: TableSchema | None = None,
+        least: Mapping[str, str] | None = None,
+    ) -> T:
         from prontosync.sources.scan import TableReader
 
         lane = self._lanes.get()
         try:
-            return TableReader(lane, self._found.shapes[table], self._found.utf8).scan(consume, expected)
+            return TableReader(lane, self._found.shapes[table], self._found.utf8).scan(consume, expected, least)
         finally:
             self._lanes.put(lane)
 

@@ -108,8 +108,9 @@ def _shape(live: LiveTable, options: TableOptions) -> Shape | LeftOut:
     from prontosync.sources.typemap import chain
 
     _check_options(live, options)
-    columns = tuple(column for column in live.columns if column.name not in options.skip)
     key = options.key or live.primary
+    without = {*options.skip, *(options.ended - set(key))}
+    columns = tuple(column for column in live.columns if column.name not in without)
     if not key:
         return LeftOut(live.name, "it has no primary key", f'{_header(live.name)}\nkey = ["…"]')
     chains = tuple(chain(column.declared, live.strict) for column in columns)

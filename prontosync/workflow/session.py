@@ -20,6 +20,7 @@ from prontosync.errors import NoSpace, NotFound
 from prontosync.history.ancestry import Ancestry
 from prontosync.history.commits import Commits, Stamp
 from prontosync.history.revisions import Moment, Revisions
+from prontosync.model.hints import NO_HINTS, Hints
 from prontosync.model.ids import ObjectId
 from prontosync.model.names import RefName
 from prontosync.model.progress import SILENT, Progress
@@ -128,7 +129,9 @@ class Session:
         from prontosync.sources.survey import Selection
 
         config = self.repo.config
-        options = {name: TableOptions(said.key, said.skip) for name, said in config.tables.items()}
+        options = {
+            name: TableOptions(said.key, said.skip, self.hints(name).dropped) for name, said in config.tables.items()
+        }
         chosen = config.source
         return Selection(chosen.tables, chosen.exclude, options) if chosen else Selection(options=options)
 
@@ -170,11 +173,19 @@ class Session:
         said = self.repo.config.table(table).columns
         return frozenset(name for name, policy in said.items() if policy == "sum")
 
+    def hints(self, table: str) -> Hints:
+        """What is said of a table's schema: names that changed, and ends that are confirmed."""
+        said = self.repo.config.table(table)
+        if not said.renamed and not said.dropped and not said.gone:
+            return NO_HINTS
+        return Hints(said.renamed, frozenset(said.dropped), said.gone)
+
     def bases(self) -> Bases:
         from prontosync.history.bases import Bases
         from prontosync.history.merge import Rules
 
-        return Bases(self.ancestry, self.cached_store, self.engine, Rules(sums=self.sums), self.progress)
+        rules = Rules(sums=self.sums, hints=self.hints)
+        return Bases(self.ancestry, self.cached_store, self.engine, rules, self.progress)
 
     def journal(self, event: str, **fields: object) -> None:
         """Note what was done: plain values, no row data."""
