@@ -37,14 +37,16 @@ class Bases:
 
     def strangers(self, side: ObjectId, tips: Sequence[ObjectId]) -> set[str]:
         """Tables of common ancestors that a side neither had nor had dropped whenever it merged them: where one came
-        later, what it lacks was never deleted."""
+        later, what it lacks was never deleted. So too tables whose rows it left aside each time, because their schemas
+        did not go together."""
         commits = self.ancestry.commits
         named = {name for tip in tips for name in commits.tree(tip).tables}
         line = self.ancestry.line_since(side, tips)
-        if not line or not (named := named - _known(commits.tree(line[-1]))):
+        aside = {name for commit in line for name in commits.unmerged(commit)}
+        if not line or not (named := (named - _known(commits.tree(line[-1]))) | (named & aside)):
             return set()
         for commit in self.ancestry.joins(line, tips):
-            named -= _known(commits.tree(commit))
+            named -= _known(commits.tree(commit)) - {*commits.unmerged(commit)}
         return named
 
     def _fold(self, tips: Sequence[ObjectId]) -> Tree:

@@ -90,6 +90,11 @@ class LiveColumns:
             yield from self.recasting.rows(pa.Table.from_batches([batch]), arrow).to_batches()
 
 
+def plain_columns(schema: TableSchema) -> LiveColumns:
+    """For live rows that are the branch's as they are."""
+    return LiveColumns(schema, schema, Recasting(schema, schema, Ddl("", ())))
+
+
 def live_columns(
     table: SourceTable,
     parent: StoredTable | None,

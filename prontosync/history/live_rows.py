@@ -7,7 +7,7 @@ leaves disputed cells as the till has them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -22,10 +22,11 @@ from prontosync.model.changes import PRESENT
 from prontosync.model.schema import TableSchema
 from prontosync.model.values import Row
 from prontosync.tables import parquet
-from prontosync.tables.compare import Delta, Deltas, compare, deltas_between, gathered
+from prontosync.tables.compare import Delta, Deltas, compare, delta_of, deltas_between, gathered
 from prontosync.tables.keyset import in_order, not_among
 from prontosync.tables.order import as_rows
 from prontosync.tables.patch import key_join
+from prontosync.tables.ranges import side_by_side
 from prontosync.tables.reader import StoredTable
 
 
@@ -171,15 +172,25 @@ class LiveDelta:
 
 
 def live_delta(
-    before: StoredTable, disputes: Disputes, pins: Pins, after: StoredTable, new_disputes: Disputes
+    before: StoredTable,
+    disputes: Disputes,
+    pins: Pins,
+    after: StoredTable,
+    new_disputes: Disputes,
+    empty: Collection[str] = (),
 ) -> LiveDelta:
     """From what the live database holds (``before`` with ``pins`` laid over it) to what it is to hold: decided rows
-    as in ``after``, which has the same columns in any order, disputed cells as they are."""
+    as in ``after``, which has the same columns in any order, disputed cells as they are. ``empty`` are columns that the
+    live database is about to get: all is NULL there, whatever ``before`` says."""
     schema = before.schema
     new_disputes = new_disputes.in_columns(schema)
     keys = {*disputes.rows, *new_disputes.rows}
+
+    def between() -> Iterator[Delta]:
+        return _whole(before, after, empty) if empty else _in_columns(before, after)
+
     if not keys:
-        return LiveDelta(Deltas(schema, lambda: _in_columns(before, after)), {})
+        return LiveDelta(Deltas(schema, between), {})
     wanted = keys_table(schema, keys)
     old_rows = rows_by_key(schema, before.rows_at(wanted))
     new_rows = rows_by_key(schema, after.rows_at(wanted).select(schema.names))
@@ -190,7 +201,7 @@ def live_delta(
         live = pins.get(key) if key in disputes.rows else old_rows.get(key)
         row = applied_row(new_disputes.state(key, new_rows.get(key)), live)
         if live is not None:
-            old.append(live)
+            old.append(_emptied(schema, live, empty))
         if row is not None:
             new.append(row)
         if key in new_disputes.rows:
@@ -198,10 +209,38 @@ def live_delta(
     special = compare(before.engine, schema, rows_table(schema, old), rows_table(schema, new))
 
     def pieces() -> Iterator[Delta]:
-        yield from (_without(delta, wanted) for delta in _in_columns(before, after))
+        yield from (_without(delta, wanted) for delta in between())
         yield special
 
     return LiveDelta(Deltas(schema, lambda: gathered(pieces())), kept)
+
+
+def _whole(before: StoredTable, after: StoredTable, empty: Collection[str]) -> Iterator[Delta]:
+    """The changes of all rows, for where every row may differ."""
+    schema = before.schema
+    none = before.arrow.empty_table()
+    old = (_masked(rows, empty) for rows in _tables(before))
+    new = (rows.select(schema.names) for rows in _tables(after))
+    return gathered(delta_of(schema, *sides) for sides in side_by_side(schema, _given(old), _given(new), (none, none)))
+
+
+def _tables(table: StoredTable) -> Iterator[pa.Table]:
+    return (pa.Table.from_batches([batch]) for batch in table.batches())
+
+
+def _given(tables: Iterator[pa.Table]) -> Generator[pa.Table, None, None]:
+    yield from tables
+
+
+def _masked(rows: pa.Table, empty: Collection[str]) -> pa.Table:
+    columns = [
+        pa.nulls(rows.num_rows, field.type) if field.name in empty else rows.column(field.name) for field in rows.schema
+    ]
+    return pa.table(columns, schema=rows.schema)
+
+
+def _emptied(schema: TableSchema, row: Row, empty: Collection[str]) -> Row:
+    return tuple(None if name in empty else value for name, value in zip(schema.names, row, strict=True))
 
 
 def name_order(schema: TableSchema) -> list[int]:

@@ -11,21 +11,17 @@ from typing import TYPE_CHECKING
 
 from prontosync.disk.objects import ObjectStore
 from prontosync.engine.connection import Engine
-from prontosync.errors import Unfit
 from prontosync.history.commits import Tree
 from prontosync.history.disputes import UNKNOWN, Disputes, Origin, read_disputes, write_disputes
 from prontosync.model.hints import HintsOf, no_hints
 from prontosync.model.ids import ObjectId
 from prontosync.model.objects import Changes, TableState
 from prontosync.model.progress import SILENT, Progress, by_table
-from prontosync.model.schema import differences
 
 if TYPE_CHECKING:
     from prontosync.history.merge_table import MergedTable, TableSide
-
-
-class SchemasDiffer(Unfit):
-    id = "schemas-differ"
+    from prontosync.history.schema_merge import SchemaConflict
+    from prontosync.history.sides import Unified
 
 
 @dataclass(frozen=True)
@@ -34,8 +30,8 @@ class Rules:
     names.
 
     ``takes`` tells for a table whether theirs is merged into ours; ``adopt_new`` whether a table that only theirs has
-    is taken whole. ``prefer`` is "ours", "theirs" or None. ``trace`` finds where the candidates of new disputes came
-    from.
+    is taken whole, ``rekey`` whether ours takes a key that only theirs changed. ``prefer`` is "ours", "theirs" or None.
+    ``trace`` finds where the candidates of new disputes came from. ``hints`` are of tables' schemas.
     """
 
     takes: Callable[[str], bool] = lambda table: True
@@ -44,6 +40,7 @@ class Rules:
     prefer: str | None = None
     trace: Callable[[str, Disputes], None] | None = None
     hints: HintsOf = no_hints
+    rekey: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,12 +55,14 @@ class Counts:
 
 @dataclass(frozen=True)
 class Merged:
-    """The merged state, what happened in each table that differs from ours, and whether ``prefer`` decided anything."""
+    """The merged state, what happened in each table that differs from ours, and whether ``prefer`` decided anything.
+    ``unmerged`` are tables that stayed as ours has them, because their schemas do not go together."""
 
     tree: Tree
     counts: Mapping[str, Counts] = field(default_factory=dict)
     waiting: tuple[str, ...] = ()
     preferred: bool = False
+    unmerged: tuple[SchemaConflict, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,10 +77,13 @@ class Sides:
 
 
 def merge_trees(store: ObjectStore, engine: Engine, sides: Sides, rules: Rules, progress: Progress = SILENT) -> Merged:
-    """Merge ``theirs`` into ``ours``. Raises SchemasDiffer where a table that must be merged has two schemas."""
+    """Merge ``theirs`` into ``ours``."""
+    from prontosync.history.merge_table import MergedTable
+
     tables, conflicts = dict(sides.ours.tables), dict(sides.ours.conflicts)
     counts: dict[str, Counts] = {}
     waiting: list[str] = []
+    unmerged: list[SchemaConflict] = []
     preferred = False
     for name in by_table(sorted(sides.theirs.tables), "merging", progress):
         if not rules.takes(name):
@@ -91,6 +93,9 @@ def merge_trees(store: ObjectStore, engine: Engine, sides: Sides, rules: Rules, 
             continue
         merged = _merge_one(store, engine, sides, rules, name)
         if merged is None:
+            continue
+        if not isinstance(merged, MergedTable):
+            unmerged.append(merged)
             continue
         preferred = preferred or merged.preferred
         if not merged.differs:
@@ -103,7 +108,7 @@ def merge_trees(store: ObjectStore, engine: Engine, sides: Sides, rules: Rules, 
         if identity is not None:
             conflicts[name] = identity
     tree = replace(sides.ours, tables=tables, conflicts=conflicts)
-    return Merged(tree, counts, tuple(waiting), preferred)
+    return Merged(tree, counts, tuple(waiting), preferred, tuple(unmerged))
 
 
 def _adopt(
@@ -129,9 +134,11 @@ def _adopt(
         conflicts[name] = sides.theirs.conflicts[name]
 
 
-def _merge_one(store: ObjectStore, engine: Engine, sides: Sides, rules: Rules, name: str) -> MergedTable | None:
+def _merge_one(
+    store: ObjectStore, engine: Engine, sides: Sides, rules: Rules, name: str
+) -> MergedTable | SchemaConflict | None:
     """One table that both sides have, or None where ours stays as it is."""
-    from prontosync.history.merge_table import merge_table
+    from prontosync.history.sides import Unified, need_one_schema, unified
 
     base_state = sides.base.tables.get(name)
     if _identical(sides.base, sides.theirs, name):
@@ -141,12 +148,39 @@ def _merge_one(store: ObjectStore, engine: Engine, sides: Sides, rules: Rules, n
     ours = _side(store, engine, sides.ours, name, sides.our_origin)
     theirs = _side(store, engine, sides.theirs, name, sides.their_origin)
     base = _side(store, engine, sides.base, name, UNKNOWN) if base_state is not None else None
-    _check_schemas(name, [side for side in (base, theirs) if side], ours)
+    hints = rules.hints(name)
+    if not need_one_schema([side for side in (ours, theirs, base) if side], hints):
+        return _merge_sides(engine, Unified(base, ours, theirs), rules, name)
+    one = unified(store, base, ours, theirs, hints, rekey=rules.rekey)
+    if not isinstance(one, Unified):
+        return one
+    merged = _merge_sides(engine, one, rules, name) or _unchanged(one.ours)
+    return merged if _differs(ours, merged) else None
+
+
+def _merge_sides(engine: Engine, sides: Unified, rules: Rules, name: str) -> MergedTable | None:
+    from prontosync.history.merge_table import merge_table
+
+    base, ours, theirs = sides.base, sides.ours, sides.theirs
     if base is not None and _same(base, theirs):
         return None
     if base is not None and _same(base, ours):
         return _taken_whole(ours, theirs)
     return merge_table(engine, base, ours, theirs, rules.sums(name), rules.prefer)
+
+
+def _unchanged(ours: TableSide) -> MergedTable:
+    from prontosync.history.merge_table import MergedTable
+
+    return MergedTable(ours.table.state, ours.disputes, taken=0, merged=0, disputed=0, preferred=False)
+
+
+def _differs(ours: TableSide, merged: MergedTable) -> bool:
+    """Whether what came of a merge in another schema is another state than ours was."""
+    before, after = ours.table.state, merged.state
+    if (before.schema, before.checkpoint, before.patches) != (after.schema, after.checkpoint, after.patches):
+        return True
+    return not merged.disputes.in_columns(ours.table.schema).same_as(ours.disputes)
 
 
 def _taken_whole(ours: TableSide, theirs: TableSide) -> MergedTable | None:
@@ -191,13 +225,3 @@ def _same(a: TableSide, b: TableSide) -> bool:
     from prontosync.tables.compare import same_rows
 
     return same_rows(a.table, b.table) and a.disputes.same_as(b.disputes.in_columns(a.table.schema))
-
-
-def _check_schemas(name: str, others: list[TableSide], ours: TableSide) -> None:
-    for other in others:
-        words = differences(ours.table.schema, other.table.schema)
-        if words:
-            raise SchemasDiffer(
-                f'table "{name}" has two schemas: {"; ".join(words)}',
-                "bring both databases to the same schema, then snapshot and merge again",
-            )

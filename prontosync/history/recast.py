@@ -65,12 +65,17 @@ class Recasting:
         """Whether files of the old schema can be read in the new one as they are."""
         kept = {column.name: column.type for column in self.new.columns}
         alike = all(kept.get(column.name) == column.type for column in self.old.columns)
-        return alike and not self.constants and not any(old != new for new, old in self.names.items())
+        return (
+            alike
+            and self.new.key == tuple(self.old.key)
+            and not self.constants
+            and not any(old != new for new, old in self.names.items())
+        )
 
     @property
     def keeps_order(self) -> bool:
         """Whether keys stay as they are."""
-        return all(
+        return tuple(self.old_name(name) for name in self.new.key) == self.old.key and all(
             self.old_name(name) in self.old.names and self.old.type_of(self.old_name(name)) == self.new.type_of(name)
             for name in self.new.key
         )

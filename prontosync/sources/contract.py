@@ -265,12 +265,20 @@ class Source(Protocol):
         ...
 
     def apply(
-        self, changes: Iterable[RowChanges], note: StateRow, before_commit: Callable[[], None] | None = None
+        self,
+        changes: Iterable[RowChanges],
+        note: StateRow,
+        before_commit: Callable[[], None] | None = None,
+        *,
+        statements: Sequence[str] = (),
+        made: Sequence[str] = (),
     ) -> Mapping[str, Changes]:
-        """Write all changes and the state row in one transaction, or nothing.
+        """Write all changes and the state row in one transaction, or nothing. ``statements`` change definitions, in the
+        same transaction and before any row; ``made`` are tables that they make.
 
         Pieces of one table's changes come one after the other. They are gone through in bounded memory, and again for
         the name of a row that is refused.
+        A row that is inserted with NULL gets the column's default where NULL is not allowed.
         The live definition of each table must still be ``table.ddl`` (SchemaMoved). Each update and delete must find
         its row exactly as its before-image says, an insert must find none (RowsMoved); foreign keys of touched rows
         must hold (ConstraintBroken, naming the row); touched rows are read again before the commit and must be as asked

@@ -67,13 +67,25 @@ def build_merge(session: Session, head: ObjectId, theirs: Theirs, prefer: str | 
         return Next(None)
     if theirs.direction == "same" and not mine:
         return Next(theirs.commit, merged=True, fast_forward=True, counts=_forward_counts(session, head, theirs.commit))
-    if theirs.direction != "same" and not owed and brings_nothing(session, other):
+    idle = not other or (theirs.direction != "same" and brings_nothing(session, other))
+    if idle and not owed:
         return Next(None)
     result = _merged(session, head, theirs, prefer)
+    if idle and _as_before(session, head, result):
+        return Next(None, unmerged=result.unmerged)
     parents = (Parent(head, session.repo.branch), Parent(theirs.commit, theirs.branch))
     words = message or f"merge {theirs.branch} into {session.repo.branch}"
-    commit = session.commits.add(result.tree, parents, session.stamp(), words, merge=not result.preferred)
-    return Next(commit, merged=True, counts=result.counts, waiting=result.waiting)
+    aside = [conflict.table for conflict in result.unmerged]
+    commit = session.commits.add(
+        result.tree, parents, session.stamp(), words, merge=not result.preferred, unmerged=aside
+    )
+    return Next(commit, True, counts=result.counts, waiting=result.waiting, unmerged=result.unmerged)
+
+
+def _as_before(session: Session, head: ObjectId, result: Merged) -> bool:
+    """Whether a merge only of tables that were owed left them as they are."""
+    before = session.commits.tree(head)
+    return result.tree.tables == before.tables and result.tree.conflicts == before.conflicts
 
 
 def merge(
@@ -124,19 +136,22 @@ def _merged(session: Session, head: ObjectId, theirs: Theirs, prefer: str | None
     rules = Rules(
         takes=lambda table: _takes(session, table, theirs.direction),
         sums=session.sums,
-        adopt_new=session.repo.config.source is None,
+        adopt_new=session.repo.config.source is None or session.with_schema,
         prefer=prefer,
+        hints=session.hints,
+        rekey=session.repo.config.source is None,
         trace=lambda table, disputes: provenance.refine(table, disputes, {head, theirs.commit}),
     )
     return merge_trees(session.merge_store, session.engine, sides, rules, session.progress)
 
 
 def _owed(session: Session, head: ObjectId, theirs: Theirs) -> bool:
-    """Whether a table that waited when theirs was merged has come to the live database since."""
+    """Whether a table that waited when theirs was merged has come to the live database since, or is to."""
     tips = session.ancestry.merge_bases([head], theirs.commit)
     here = session.commits.tree(head).tables
     return any(
-        name in here and _takes(session, name, theirs.direction) for name in session.bases().strangers(head, tips)
+        (name in here or session.with_schema) and _takes(session, name, theirs.direction)
+        for name in session.bases().strangers(head, tips)
     )
 
 

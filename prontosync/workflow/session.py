@@ -62,7 +62,10 @@ class World:
 class Session:
     """The repository that one command works on. Closing it closes the engine and keeps what was learnt of the history.
 
-    ``engine`` is for callers that work on several repositories; they close it themselves."""
+    ``engine`` is for callers that work on several repositories; they close it themselves. ``with_schema`` tells an
+    apply to bring the live database's definitions to what the branch has."""
+
+    with_schema = False
 
     def __init__(self, repo: Repository, world: World, engine: Engine | None = None) -> None:
         self.repo, self.world, self._given = repo, world, engine
