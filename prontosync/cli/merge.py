@@ -6,7 +6,7 @@ import click
 
 from prontosync.cli.command import command
 from prontosync.cli.context import Context
-from prontosync.cli.options import allow_deletes_option, message_option, plan_option, rev_argument
+from prontosync.cli.options import allow_deletes_option, message_option, plan_option, rev_argument, with_schema_option
 from prontosync.cli.outcome import report
 from prontosync.cli.world import changing, reading
 
@@ -26,6 +26,7 @@ from prontosync.cli.world import changing, reading
 @plan_option
 @message_option
 @allow_deletes_option
+@with_schema_option
 def merge(
     context: Context,
     rev: str,
@@ -34,6 +35,7 @@ def merge(
     plan: bool,
     message: str | None,
     allow_deletes: tuple[str, ...],
+    with_schema: bool,
 ) -> int:
     """Bring the commits of REV into the current branch and the live database.
 
@@ -47,10 +49,12 @@ def merge(
         from prontosync.cli.plan import show_counts, show_plan
 
         with reading(context) as session:
+            session.with_schema = with_schema
             forecast = work.merge_forecast(session, rev, prefer)
             (show_plan if plan else show_counts)(context, forecast)
             return int(forecast.conflicts > 0)
     with changing(context) as session:
+        session.with_schema = with_schema
         outcome = work.merge(session, rev, prefer, message or "", allow_deletes)
     report(context, outcome, "merged")
     return int(outcome.conflicts > 0)

@@ -86,10 +86,11 @@ def _row_json(schema: TableSchema, kind: str, old: dict[str, Any], new: dict[str
 def _plan_lines(plan: Plan | None) -> Iterator[str]:
     if plan is None:
         yield "there is no live database here to write to"
-    elif not plan.changes:
+    elif not plan.writes:
         yield "nothing would be written to the live database"
     else:
         yield "would be written to the live database:"
+        yield from (f"  {escape(text)};" for text in plan.statements)
         for name, deltas in plan.changes.items():
             counts = deltas.counts
             yield f"{escape(name)}: {counts.inserted} inserted, {counts.updated} updated, {counts.deleted} deleted"

@@ -86,7 +86,7 @@ def merge_trees(store: ObjectStore, engine: Engine, sides: Sides, rules: Rules, 
     unmerged: list[SchemaConflict] = []
     preferred = False
     for name in by_table(sorted(sides.theirs.tables), "merging", progress):
-        if not rules.takes(name):
+        if not rules.takes(name) or rules.hints(name).gone:
             continue
         if name not in sides.ours.tables:
             _adopt(sides, rules, name, tables, conflicts, counts, waiting)
@@ -107,7 +107,12 @@ def merge_trees(store: ObjectStore, engine: Engine, sides: Sides, rules: Rules, 
         conflicts.pop(name, None)
         if identity is not None:
             conflicts[name] = identity
-    tree = replace(sides.ours, tables=tables, conflicts=conflicts)
+    ended = {name for name in tables if rules.hints(name).gone}
+    for name in ended:
+        tables.pop(name)
+        conflicts.pop(name, None)
+    dropped = tuple(sorted({*sides.ours.dropped, *ended}))
+    tree = replace(sides.ours, tables=tables, conflicts=conflicts, dropped=dropped)
     return Merged(tree, counts, tuple(waiting), preferred, tuple(unmerged))
 
 

@@ -23,7 +23,7 @@ from prontosync.history.sets import Cells, Rows, State
 from prontosync.model.changes import CHANGE, DELETE, UPSERT
 from prontosync.model.hints import Hints
 from prontosync.model.objects import Changes, TableState
-from prontosync.model.schema import TableSchema, differences
+from prontosync.model.schema import Ddl, TableSchema, differences
 from prontosync.model.values import Row, Value
 from prontosync.tables.compare import Delta, deltas_between
 from prontosync.tables.keyset import split
@@ -58,6 +58,15 @@ def need_one_schema(sides: list[TableSide], hints: Hints) -> bool:
         return True
     recasting = hinted(first, sides[0].table.ddl, hints)
     return recasting.old is not recasting.new
+
+
+def schema_conflict(name: str, ours: TableSchema, theirs: TableSchema, hints: Hints) -> SchemaConflict | None:
+    """Why two schemas of a table do not go together, whatever its rows hold."""
+    mine, other = (hinted(schema, Ddl("", ()), hints).new for schema in (ours, theirs))
+    merged = merged_schema(None, mine, other)
+    if not isinstance(merged, list):
+        return None
+    return SchemaConflict(name, tuple(merged), KEY_HINT if mine.key != other.key else TYPE_HINT)
 
 
 def unified(

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from prontosync.engine.arrow import arrow_schema
 from prontosync.history.carried import types_read
-from prontosync.history.live_view import LiveView, renamed
+from prontosync.history.live_view import LiveView, live_view, renamed
 from prontosync.model.changes import CHANGE, UPDATE
 from prontosync.model.schema import Column, Ddl, TableSchema
 from prontosync.sources.contract import SourceTable
@@ -30,16 +31,43 @@ class Written:
 def written(name: str, view: LiveView, ddl: Ddl, deltas: Deltas) -> Written:
     """``deltas`` are in the branch's columns; ``view`` tells what the live database has of them. A column whose type
     the live one is never read in gets each value as that column would store it."""
+    target = _target(name, view, ddl)
+    if target.schema is view.schema:
+        return Written(SourceTable(name, deltas.schema, ddl), deltas)
+    return Written(target, Deltas(target.schema, lambda: gathered(_pieces(target, view, deltas))))
+
+
+def stored_rows(table: StoredTable) -> tuple[SourceTable, Iterator[pa.RecordBatch]]:
+    """All rows of a table as a database made by its own definition holds them."""
+    view = live_view(table.schema, table.ddl)
+    target = _target(table.name, view, table.ddl)
+    if target.schema is view.schema:
+        return target, table.batches()
+    return target, _batches(table, view, target)
+
+
+def _batches(table: StoredTable, view: LiveView, target: SourceTable) -> Iterator[pa.RecordBatch]:
+    arrow = arrow_schema(target.schema)
+    for batch in table.batches():
+        rows = pa.Table.from_batches([batch])
+        columns = [
+            _stored(rows.column(mine), view.schema.type_of(mine), column, table.ddl)
+            for mine, column in zip(view.narrow.names, target.schema.columns, strict=True)
+        ]
+        yield from pa.table(columns, schema=arrow).combine_chunks().to_batches()
+
+
+def _target(name: str, view: LiveView, ddl: Ddl) -> SourceTable:
+    """The live table with the types that its columns are written in; with the very schema of ``view`` where that is
+    all the same."""
     narrow = view.narrow
     table = SourceTable(name, view.live, ddl)
     kinds = {mine: _type(table, view.names[mine], narrow.type_of(mine)) for mine in narrow.names}
     if view.is_all and all(kinds[column.name] == column.type for column in narrow.columns):
-        return Written(SourceTable(name, deltas.schema, ddl), deltas)
+        return SourceTable(name, view.schema, ddl)
     types = tuple(Column(view.names[c.name], kinds[c.name]) for c in narrow.columns)
     live = renamed(narrow, view.names)
-    schema = TableSchema(types, live.key, live.foreign_keys, live.uniques, live.checks)
-    target = SourceTable(name, schema, ddl)
-    return Written(target, Deltas(schema, lambda: gathered(_pieces(target, view, deltas))))
+    return SourceTable(name, TableSchema(types, live.key, live.foreign_keys, live.uniques, live.checks), ddl)
 
 
 def all_rows(table: StoredTable) -> Deltas:

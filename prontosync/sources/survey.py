@@ -23,15 +23,18 @@ _SORTED_AS_STORED = frozenset(["int64", "bytes", "text", "date", "uuid"])
 
 @dataclass(frozen=True)
 class Selection:
-    """Which tables are read, by globs of their names in their own case, and how."""
+    """Which tables are read, by globs of their names in their own case, and how. ``gone`` are tables that are not."""
 
     tables: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
     options: Mapping[str, TableOptions] = field(default_factory=dict)
+    gone: frozenset[str] = frozenset()
 
     def chosen(self, name: str) -> bool:
-        return any(fnmatchcase(name, glob) for glob in self.tables) and not any(
-            fnmatchcase(name, glob) for glob in self.exclude
+        return (
+            name not in self.gone
+            and any(fnmatchcase(name, glob) for glob in self.tables)
+            and not any(fnmatchcase(name, glob) for glob in self.exclude)
         )
 
 

@@ -47,7 +47,7 @@ class Next:
 @dataclass(frozen=True)
 class Outcome:
     """``head`` is where the branch is now; ``before`` where it was after the snapshot; ``applied`` is None without a
-    source."""
+    source. ``statements`` were run in the live database."""
 
     next: Next
     before: ObjectId
@@ -55,6 +55,7 @@ class Outcome:
     conflicts: int
     applied: Mapping[str, Changes] | None
     snapshot: Snapshot | None = None
+    statements: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,12 +118,13 @@ def _with_source(
     with session.repo.objects.batch():
         following = _with_columns(session, build(before), snapshot, before)
     applied: Mapping[str, Changes] = {}
+    statements: tuple[str, ...] = ()
     if following.commit is not None and following.commit != before:
         plan = plan_apply(session, before, session.commits.tree(following.commit), snapshot.as_live)
         write_live(session, before, following.commit, plan, allow_deletes)
-        applied = plan.counts
+        applied, statements = plan.counts, plan.statements
         _note(session, event, before, following.commit)
-    return _outcome(session, following, before, applied, snapshot)
+    return replace(_outcome(session, following, before, applied, snapshot), statements=statements)
 
 
 def _with_columns(session: Session, following: Next, snapshot: Snapshot, before: ObjectId) -> Next:

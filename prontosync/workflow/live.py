@@ -325,11 +325,11 @@ class LiveReader:
             result.changes[name] = state.changes
 
     def _gone(self, live: SourceState) -> tuple[str, ...]:
-        """Tables of the head that the source does not have any more; one that is left out, or that the configuration
-        excludes, is still there."""
+        """Tables of the head that the source does not have any more, and those that end by rule; one that is left out,
+        or that the configuration excludes, is still there."""
         there = {*live.tables, *(left.name for left in live.left_out)}
-        chosen = self._session.selection.chosen
-        return tuple(sorted(name for name in self._tree.tables if name not in there and chosen(name)))
+        chosen, hints = self._session.selection.chosen, self._session.hints
+        return tuple(sorted(n for n in self._tree.tables if (n not in there and chosen(n)) or hints(n).gone))
 
 
 def _told(batches: Iterable[Batch], table: str, task: Task, ordered: bool) -> Iterator[Batch]:

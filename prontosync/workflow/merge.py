@@ -134,7 +134,7 @@ def _merged(session: Session, head: ObjectId, theirs: Theirs, prefer: str | None
     )
     provenance = Provenance(commits, session.merge_store, session.engine)
     rules = Rules(
-        takes=lambda table: _takes(session, table, theirs.direction),
+        takes=lambda table: takes(session, table, theirs.direction),
         sums=session.sums,
         adopt_new=session.repo.config.source is None or session.with_schema,
         prefer=prefer,
@@ -150,12 +150,12 @@ def _owed(session: Session, head: ObjectId, theirs: Theirs) -> bool:
     tips = session.ancestry.merge_bases([head], theirs.commit)
     here = session.commits.tree(head).tables
     return any(
-        (name in here or session.with_schema) and _takes(session, name, theirs.direction)
+        (name in here or session.with_schema) and takes(session, name, theirs.direction)
         for name in session.bases().strangers(head, tips)
     )
 
 
-def _takes(session: Session, table: str, direction: Direction) -> bool:
+def takes(session: Session, table: str, direction: Direction) -> bool:
     """Whether a table's flow lets it come from theirs (``docs/merging.md``, Places and flows)."""
     flow = session.repo.config.table(table).flow
     return direction == "same" or flow == "shared" or (flow == "down" and direction == "down")

@@ -9,6 +9,7 @@ from functools import partial
 
 from prontosync.errors import NotFound, ProntoError
 from prontosync.history.merge import Counts
+from prontosync.history.schema_merge import SchemaConflict
 from prontosync.model.ids import ObjectId
 from prontosync.model.names import RefName
 from prontosync.workflow.exchange import guarded, some_remote, worst
@@ -165,15 +166,17 @@ def _build_all(session: Session, head: ObjectId, remotes: Sequence[str], branch:
     """One merge after the other, each on top of the last."""
     now, counts, merged, forward = head, dict[str, Counts](), False, False
     waiting: tuple[str, ...] = ()
+    unmerged: dict[str, SchemaConflict] = {}
     for theirs in _sides(session, remotes, branch):
         step = build_merge(session, now, theirs)
+        unmerged |= {conflict.table: conflict for conflict in step.unmerged}
         if step.commit is None:
             continue
         now, forward = step.commit, step.fast_forward and not merged
         merged, waiting = True, waiting + step.waiting
         for table, found in step.counts.items():
             counts[table] = _added(counts.get(table, Counts()), found)
-    return Next(now if now != head else None, merged, forward, counts, waiting)
+    return Next(now if now != head else None, merged, forward, counts, waiting, tuple(unmerged.values()))
 
 
 def _sides(session: Session, remotes: Sequence[str], branch: RefName | None) -> list[Theirs]:

@@ -135,8 +135,11 @@ class Session:
         options = {
             name: TableOptions(said.key, said.skip, self.hints(name).dropped) for name, said in config.tables.items()
         }
+        gone = frozenset(name for name in config.tables if self.hints(name).gone)
         chosen = config.source
-        return Selection(chosen.tables, chosen.exclude, options) if chosen else Selection(options=options)
+        if chosen is None:
+            return Selection(options=options, gone=gone)
+        return Selection(chosen.tables, chosen.exclude, options, gone)
 
     def need_source(self) -> Source:
         if self.source is None:

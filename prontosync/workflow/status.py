@@ -17,6 +17,7 @@ from prontosync.workflow.remotes import remotes_for_push
 from prontosync.workflow.session import Session
 from prontosync.workflow.snapshot import check_copy
 from prontosync.workflow.states import LiveState, live_state, remote_branches
+from prontosync.workflow.versions import Aside, Carried, asides, carried
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Status:
 
     ``other`` is the branch of the same name on the first remote that is pushed to, None where it was never seen.
     ``waiting`` are tables that the upstream has and the live database lacks. ``trouble`` is what keeps the next run
-    from working as usual, or what it will mend, with a hint.
+    from working as usual, or what it will mend, with a hint. ``carried`` are columns that the branch has and the live
+    database lacks, ``asides`` tables that do not go together with those of other branches.
     """
 
     branch: RefName
@@ -53,6 +55,8 @@ class Status:
     waiting: tuple[str, ...] = ()
     held_seconds: float = 0.0
     trouble: tuple[ProntoError, ...] = ()
+    carried: Mapping[str, Carried] = field(default_factory=dict)
+    asides: tuple[Aside, ...] = ()
 
     @property
     def differs(self) -> bool:
@@ -82,6 +86,7 @@ def status(session: Session) -> Status:
         session.repo.journal.last("sync"),
         session.source is not None,
         tuple(sorted(session.repo.config.remotes)),
+        asides=tuple(asides(session, head)) if head else (),
     )
     if session.source is None:
         return known
@@ -105,6 +110,7 @@ def _with_live(session: Session, known: Status, live: LiveState) -> Status:
         waiting=_waiting(session, live),
         held_seconds=found.held_seconds,
         trouble=_trouble(session, live),
+        carried=carried(session, live.base) if live.base else {},
     )
 
 
@@ -158,7 +164,13 @@ def _waiting(session: Session, live: LiveState) -> tuple[str, ...]:
         return ()
     there = session.commits.tree(target).tables
     here = {*live.found.tree.tables, *live.found.tree.dropped, *(left.name for left in live.found.left_out)}
-    return tuple(sorted(name for name in there if name not in here and config.table(name).flow != "own"))
+    return tuple(
+        sorted(
+            name
+            for name in there
+            if name not in here and config.table(name).flow != "own" and not config.table(name).gone
+        )
+    )
 
 
 def _other(session: Session, head: ObjectId | None) -> Standing | None:
