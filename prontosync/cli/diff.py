@@ -44,7 +44,7 @@ class FormUnfit(UsageError):
 @table_option(multiple=True)
 @key_option()
 @click.option("--stat", is_flag=True, help="Only how many rows of each table differ.")
-@click.option("--schema", is_flag=True, help="Only the differences of tables, columns and keys.")
+@click.option("--schema", is_flag=True, help="Only the differences of schemas, constraints and all.")
 @format_option("text", "json", "jsonl", "csv")
 @click.option("--exit-code", is_flag=True, help="Exit 1 where they differ.")
 @output_option
@@ -76,7 +76,7 @@ def diff(
         found = Diff(session, old, new, tables, key)
         view = View(context, found, stat, schema)
         view.print(form, output)
-        return int(exit_code and (view.differs or bool(found.schema_changes())))
+        return int(exit_code and (view.differs or bool(found.schema_changes(all_of_it=schema))))
 
 
 class View:
@@ -105,7 +105,7 @@ class View:
             yield table
 
     def _text(self) -> Iterator[str]:
-        for change in self._diff.schema_changes():
+        for change in self._diff.schema_changes(all_of_it=self._schema):
             yield _schema_text(self._context, change)
         for table in self._tables():
             counts = table.counts
@@ -123,7 +123,7 @@ class View:
             yield f"{marks[change.kind]} {_row_text(teller, change)}\n"
 
     def _json(self) -> Iterator[str]:
-        changes = [_schema_json(change) for change in self._diff.schema_changes()]
+        changes = [_schema_json(change) for change in self._diff.schema_changes(all_of_it=self._schema)]
         yield f'{{"schema":{out.encode_json(changes)},"tables":{{'
         before = "\n"
         for table in self._tables():
@@ -172,9 +172,8 @@ def _check(form: str, stat: bool, schema: bool, output: str | None) -> None:
 
 def _schema_text(context: Context, change: SchemaChange) -> str:
     name = out.paint(context, change.table, "bold")
-    if not change.details:
-        return f"table {name} was {change.change}\n"
-    return "".join(f"table {name}: {escape(detail)}\n" for detail in change.details)
+    head = "" if change.change == "changed" else f"table {name} was {change.change}\n"
+    return head + "".join(f"table {name}: {escape(detail)}\n" for detail in change.details)
 
 
 def _schema_json(change: SchemaChange) -> dict[str, Any]:
