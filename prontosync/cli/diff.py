@@ -48,7 +48,7 @@ class FormUnfit(UsageError):
 @table_option(multiple=True)
 @key_option()
 @click.option("--stat", is_flag=True, help="Only how many rows of each table differ.")
-@click.option("--schema", is_flag=True, help="Only the differences of tables, columns and keys.")
+@click.option("--schema", is_flag=True, help="Only the differences of schemas, constraints and all.")
 @format_option("text", "json", "jsonl", "csv", "html")
 @wide_option("long cells whole")
 @click.option("--exit-code", is_flag=True, help="Exit 1 where they differ.")
@@ -84,7 +84,7 @@ def diff(
         found = Diff(session, old, new, tables, key)
         view = View(context, found, (a, b), stat, schema)
         view.print(form, output)
-        return int(exit_code and (view.differs or bool(found.schema_changes())))
+        return int(exit_code and (view.differs or bool(found.schema_changes(all_of_it=schema))))
 
 
 class View:
@@ -120,7 +120,7 @@ class View:
         from prontosync.cli.rows import RowLines
         from prontosync.workflow.diff import changed_columns
 
-        for change in self._diff.schema_changes():
+        for change in self._diff.schema_changes(all_of_it=self._schema):
             yield _schema_text(self._display, change)
         for table in self._tables():
             counts = table.counts
@@ -130,7 +130,7 @@ class View:
                 yield from RowLines(self._display, table.deltas.schema).pieces(changed_columns(table.deltas))
 
     def _json(self) -> Iterator[str]:
-        changes = [_schema_json(change) for change in self._diff.schema_changes()]
+        changes = [_schema_json(change) for change in self._diff.schema_changes(all_of_it=self._schema)]
         yield f'{{"schema":{out.encode_json(changes)},"tables":{{'
         before = "\n"
         for table in self._tables():
@@ -205,9 +205,8 @@ def _check(form: str, stat: bool, schema: bool, output: str | None) -> None:
 
 def _schema_text(shown: Display, change: SchemaChange) -> str:
     name = shown.paint(change.table, "bold")
-    if not change.details:
-        return f"table {name} was {change.change}\n"
-    return "".join(f"table {name}: {escape(detail)}\n" for detail in change.details)
+    head = "" if change.change == "changed" else f"table {name} was {change.change}\n"
+    return head + "".join(f"table {name}: {escape(detail)}\n" for detail in change.details)
 
 
 def _schema_json(change: SchemaChange) -> dict[str, Any]:

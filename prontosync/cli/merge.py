@@ -6,7 +6,7 @@ import click
 
 from prontosync.cli.command import command
 from prontosync.cli.context import Context
-from prontosync.cli.options import REV_HELP, allow_deletes_option, message_option, plan_option
+from prontosync.cli.options import REV_HELP, allow_deletes_option, message_option, plan_option, with_schema_option
 from prontosync.cli.outcome import report
 from prontosync.cli.world import changing, reading
 from prontosync.errors import UsageError
@@ -38,6 +38,7 @@ class NothingNamed(UsageError):
 @plan_option
 @message_option
 @allow_deletes_option
+@with_schema_option
 def merge(
     context: Context,
     revs: tuple[str, ...],
@@ -47,6 +48,7 @@ def merge(
     plan: bool,
     message: str | None,
     allow_deletes: tuple[str, ...],
+    with_schema: bool,
 ) -> int:
     """Bring the commits of each REV into the current branch and the live database.
 
@@ -65,10 +67,12 @@ def merge(
         from prontosync.cli.plan import show_counts, show_plan
 
         with reading(context) as session:
+            session.with_schema = with_schema
             forecast = work.merge_forecast(session, [*revs, *work.matching(session, branches)], prefer)
             (show_plan if plan else show_counts)(context, forecast)
             return int(forecast.conflicts > 0)
     with changing(context) as session:
+        session.with_schema = with_schema
         named = [*revs, *work.matching(session, branches)]
         outcome = work.merge(session, named, prefer, message or "", allow_deletes)
     report(context, outcome, "merged")

@@ -101,6 +101,12 @@ def _choose_wide(ctx: click.Context, parameter: click.Parameter, value: bool) ->
         ctx.obj = dataclasses.replace(ctx.obj, wide=True)
 
 
+def with_schema_option(function: F) -> F:
+    """``with_schema: bool``."""
+    text = "Add the columns and make the tables that the live database lacks, in the same transaction as the rows."
+    return click.option("--with-schema", is_flag=True, help=text)(function)
+
+
 def _placed(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """A path as the folder of -C means it; a slash at its end stays."""
     if value in {None, "-"} or not isinstance(ctx.obj, Context):

@@ -13,6 +13,7 @@ from prontosync.cli.grid import grid
 
 if TYPE_CHECKING:
     from prontosync.history.merge import Counts
+    from prontosync.history.schema_merge import SchemaConflict
     from prontosync.model.objects import Changes
     from prontosync.workflow.integrate import Next, Outcome
     from prontosync.workflow.snapshot import Snapshot
@@ -28,6 +29,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         **next_json(outcome.next),
         "conflicts": outcome.conflicts,
         "applied": None if outcome.applied is None else changes_json(outcome.applied),
+        **({"statements": list(outcome.statements)} if outcome.statements else {}),
     }
 
 
@@ -37,7 +39,13 @@ def next_json(following: Next) -> dict[str, Any]:
         "fast_forward": following.fast_forward,
         "tables": {name: asdict(counts) for name, counts in following.counts.items() if any(asdict(counts).values())},
         **({"waiting": following.waiting} if following.waiting else {}),
+        **({"unmerged": [schema_json(one) for one in following.unmerged]} if following.unmerged else {}),
     }
+
+
+def schema_json(conflict: SchemaConflict) -> dict[str, Any]:
+    """A table that was not merged."""
+    return {"table": conflict.table, "details": list(conflict.details), "hint": conflict.hint}
 
 
 def changes_json(changes: Mapping[str, Changes]) -> dict[str, Any]:
@@ -75,13 +83,24 @@ def outcome_lines(outcome: Outcome, verb: str, idle: str = "nothing to do") -> l
     if taken:
         lines.append(taken.rstrip("\n"))
     lines += waiting_lines(outcome.next)
+    lines += [f"run in the live database: {escape(text)}" for text in outcome.statements]
     lines += conflict_lines(outcome.conflicts)
     return lines
 
 
 def waiting_lines(following: Next) -> list[str]:
-    """Tables that the other side has and the live database lacks."""
-    return [f'table "{escape(name)}" waits: the live database does not have it' for name in following.waiting]
+    """Tables that the other side has and the live database lacks, and those whose schemas do not go together."""
+    lines = [
+        f'table "{escape(name)}" waits: the live database does not have it (--with-schema makes it)'
+        for name in following.waiting
+    ]
+    return lines + [line for conflict in following.unmerged for line in schema_lines(conflict)]
+
+
+def schema_lines(conflict: SchemaConflict) -> list[str]:
+    """A table that was not merged, why, and what to do."""
+    why = "; ".join(conflict.details)
+    return [escape(f'table "{conflict.table}" was not merged, each place keeps its rows: {why}'), f"  {conflict.hint}"]
 
 
 def conflict_lines(number: int) -> list[str]:

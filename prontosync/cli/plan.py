@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from prontosync.cli import output
 from prontosync.cli.context import Context
 from prontosync.cli.display import Display, display
+from prontosync.cli.escape import escape
 from prontosync.cli.outcome import DIGITS, change_json, conflict_lines, count_grid, next_json, waiting_lines
 from prontosync.model.values import row_to_json
 
@@ -87,10 +88,11 @@ def _plan_text(shown: Display, forecast: Forecast) -> Iterator[str]:
     plan = forecast.plan
     if plan is None:
         yield "there is no live database here to write to\n"
-    elif not plan.changes:
+    elif not plan.writes:
         yield "nothing would be written to the live database\n"
     else:
         yield "would be written to the live database:\n"
+        yield from (f"  {escape(text)};\n" for text in plan.statements)
         for name, deltas in plan.changes.items():
             yield from _table_text(shown, name, deltas)
     for line in (*waiting_lines(forecast.next), *_not_written(shown, forecast)):

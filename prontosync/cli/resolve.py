@@ -11,7 +11,7 @@ import click
 from prontosync.cli import output
 from prontosync.cli.command import command
 from prontosync.cli.context import Context
-from prontosync.cli.options import allow_deletes_option, message_option, plan_option
+from prontosync.cli.options import allow_deletes_option, message_option, plan_option, with_schema_option
 from prontosync.cli.outcome import report
 from prontosync.cli.world import changing, reading
 from prontosync.errors import NotFound, UsageError
@@ -78,8 +78,15 @@ class Request:
 @plan_option
 @message_option
 @allow_deletes_option
+@with_schema_option
 def resolve(
-    context: Context, author: str | None, plan: bool, message: str | None, allow_deletes: tuple[str, ...], **words: str
+    context: Context,
+    author: str | None,
+    plan: bool,
+    message: str | None,
+    allow_deletes: tuple[str, ...],
+    with_schema: bool,
+    **words: str,
 ) -> None:
     """Decide open conflicts, and write the decision to the live database.
 
@@ -99,6 +106,7 @@ def resolve(
     request = Request(**words)  # type: ignore[arg-type]
     _check(request)
     with (reading if plan else changing)(context) as session:
+        session.with_schema = with_schema
         decider, file = _decider(session, request)
         if plan:
             from prontosync.cli.plan import show_plan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +12,7 @@ from prontosync.cli.command import command
 from prontosync.cli.context import Context
 from prontosync.cli.escape import escape
 from prontosync.cli.grid import grid
-from prontosync.cli.outcome import DIGITS, changes_json, conflict_lines
+from prontosync.cli.outcome import DIGITS, changes_json, conflict_lines, schema_json, schema_lines
 from prontosync.cli.snapshot import tell_held
 from prontosync.cli.start import left_out_json, tell_left_out
 from prontosync.cli.world import changing, reading
@@ -67,6 +68,9 @@ def _json(found: Status) -> dict[str, Any]:
         "left_out": left_out_json(found.left_out),
         "waiting": list(found.waiting),
         "dropped": list(found.gone),
+        "carried": {name: list(one.columns) for name, one in found.carried.items()},
+        "dropped_columns": {name: list(one.dropped) for name, one in found.carried.items() if one.dropped},
+        "unmerged": [{**schema_json(one.conflict), "branches": list(one.branches)} for one in found.asides],
         "trouble": [{"error": e.id, "message": e.message, "hint": e.hint} for e in found.trouble],
     }
 
@@ -103,6 +107,8 @@ def _lines(context: Context, found: Status) -> list[str]:
             f"last sync {escape(str(found.last_sync['time']))}{f', failed: {escape(str(error))}' if error else ''}"
         )
     lines += _live_lines(found)
+    for aside in found.asides:
+        lines += schema_lines(aside.conflict)
     if found.conflicts:
         lines.append(output.paint(context, conflict_lines(found.conflicts)[0], "red"))
     return lines
@@ -119,6 +125,7 @@ def _live_lines(found: Status) -> list[str]:
         return ["no live database here"]
     lines = [f'table "{escape(name)}" is gone from the live database' for name in found.gone]
     lines += [f'table "{escape(name)}" waits: the live database does not have it' for name in found.waiting]
+    lines += _carried_lines(found)
     if not found.changes and not found.gone:
         return [*lines, "no changes in the live database"]
     rows = [(name, c.inserted, c.updated, c.deleted) for name, c in sorted(found.changes.items())]
@@ -129,6 +136,15 @@ def _live_lines(found: Status) -> list[str]:
     ]
 
 
+def _carried_lines(found: Status) -> list[str]:
+    lines = []
+    for name, one in sorted(found.carried.items()):
+        for column in one.columns:
+            what = "was dropped here" if column in one.dropped else "is not in the live database"
+            lines.append(f'column "{escape(column)}" of table "{escape(name)}" {what}: the branch carries its values')
+    return lines
+
+
 def _next(found: Status) -> list[str]:
     """What to type next, the most urgent first."""
     lines = []
@@ -136,6 +152,12 @@ def _next(found: Status) -> list[str]:
         lines.append("prontosync conflicts")
     if found.changes or found.gone:
         lines.append("prontosync diff, then prontosync snapshot")
+    lines += [
+        f"if column {escape(column)} ends everywhere, head office says so: "
+        f"dropped = [{json.dumps(escape(column), ensure_ascii=False)}] under [table.{escape(name)}]"
+        for name, one in sorted(found.carried.items())
+        for column in one.dropped
+    ]
     behind = found.behind or (found.upstream.behind if found.upstream else 0)
     if behind:
         lines.append("prontosync pull --plan, then prontosync pull")

@@ -9,7 +9,7 @@ import click
 from prontosync.cli import output
 from prontosync.cli.command import command
 from prontosync.cli.context import Context
-from prontosync.cli.options import allow_deletes_option, plan_option
+from prontosync.cli.options import allow_deletes_option, plan_option, with_schema_option
 from prontosync.cli.outcome import DIGITS, outcome_json, outcome_lines, snapshot_json, tell_conflicts
 from prontosync.cli.transfer import FAILURES, errors_json, exchange_json, raise_worst, transfer_lines
 from prontosync.cli.world import changing
@@ -26,7 +26,15 @@ _ALL = (1, 10, *FAILURES, 18)
 @click.argument("branch", metavar="[BRANCH]", required=False, help="A branch of it. Default: the current one's.")
 @plan_option
 @allow_deletes_option
-def pull(context: Context, remote: str | None, branch: str | None, plan: bool, allow_deletes: tuple[str, ...]) -> int:
+@with_schema_option
+def pull(
+    context: Context,
+    remote: str | None,
+    branch: str | None,
+    plan: bool,
+    allow_deletes: tuple[str, ...],
+    with_schema: bool,
+) -> int:
     """Fetch, take a snapshot, merge what was fetched, and write what it brought to the live database.
 
     What is merged is the remote's branch of our branch's name, and the configured upstream. Exits 1 while conflicts are
@@ -38,6 +46,7 @@ def pull(context: Context, remote: str | None, branch: str | None, plan: bool, a
 
     wanted = ref_name(branch) if branch else None
     with changing(context) as session:
+        session.with_schema = with_schema
         if plan:
             from prontosync.cli.plan import show_plan
 
@@ -51,7 +60,10 @@ def pull(context: Context, remote: str | None, branch: str | None, plan: bool, a
 @click.argument("remotes", metavar="[REMOTE]...", nargs=-1, help="Names of remotes. Default: all.")
 @click.option("--exit-code", is_flag=True, help="Exit 1 while conflicts are open.")
 @allow_deletes_option
-def sync(context: Context, remotes: tuple[str, ...], exit_code: bool, allow_deletes: tuple[str, ...]) -> int:
+@with_schema_option
+def sync(
+    context: Context, remotes: tuple[str, ...], exit_code: bool, allow_deletes: tuple[str, ...], with_schema: bool
+) -> int:
     """Snapshot, fetch, merge, write to the live database, push: the command for cron.
 
     It asks nothing, and a second run exits 11 at once. A remote that cannot be reached (12) keeps neither the snapshot
@@ -61,6 +73,7 @@ def sync(context: Context, remotes: tuple[str, ...], exit_code: bool, allow_dele
     from prontosync.workflow.pull import sync as do_sync
 
     with changing(context) as session:
+        session.with_schema = with_schema
         result = do_sync(session, remotes, allow_deletes)
     _print_sync(context, result)
     offline = result.error is not None and result.error.exit == OFFLINE

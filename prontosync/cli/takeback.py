@@ -11,6 +11,7 @@ from prontosync.cli.options import (
     plan_option,
     rev_argument,
     table_option,
+    with_schema_option,
 )
 from prontosync.cli.outcome import report
 from prontosync.cli.world import changing, reading
@@ -33,6 +34,7 @@ _EXITS = (1, 10, 11, 13, 14, 15, 16, 17, 18)
 @plan_option
 @message_option
 @allow_deletes_option
+@with_schema_option
 def revert(
     context: Context,
     commit: str,
@@ -41,6 +43,7 @@ def revert(
     plan: bool,
     message: str | None,
     allow_deletes: tuple[str, ...],
+    with_schema: bool,
 ) -> int:
     """Take back what COMMIT brought, all of it or one table or row.
 
@@ -55,10 +58,12 @@ def revert(
         from prontosync.cli.plan import show_plan
 
         with reading(context) as session:
+            session.with_schema = with_schema
             forecast = work.revert_forecast(session, session.revisions.resolve(commit), part)
             show_plan(context, forecast)
             return int(forecast.conflicts > 0)
     with changing(context) as session:
+        session.with_schema = with_schema
         outcome = work.revert(session, session.revisions.resolve(commit), part, message or "", allow_deletes)
     report(context, outcome, "reverted")
     return int(outcome.conflicts > 0)
@@ -68,7 +73,8 @@ def revert(
 @plan_option
 @message_option
 @allow_deletes_option
-def undo(context: Context, plan: bool, message: str | None, allow_deletes: tuple[str, ...]) -> int:
+@with_schema_option
+def undo(context: Context, plan: bool, message: str | None, allow_deletes: tuple[str, ...], with_schema: bool) -> int:
     """Take back what the last merge or pull brought, a fast-forward too.
 
     Local edits made since stay. A second undo takes back the merge before.
@@ -79,10 +85,12 @@ def undo(context: Context, plan: bool, message: str | None, allow_deletes: tuple
         from prontosync.cli.plan import show_plan
 
         with reading(context) as session:
+            session.with_schema = with_schema
             forecast = work.undo_forecast(session)
             show_plan(context, forecast)
             return int(forecast.conflicts > 0)
     with changing(context) as session:
+        session.with_schema = with_schema
         outcome = work.undo(session, message or "", allow_deletes)
     report(context, outcome, "undone")
     return int(outcome.conflicts > 0)

@@ -86,7 +86,8 @@ class Bases:
 
     def strangers(self, side: ObjectId, tips: Sequence[ObjectId], joined: Sequence[Joined] = ()) -> set[str]:
         """Tables of common ancestors that a side neither had nor had dropped whenever it merged them: where one came
-        later, what it lacks was never deleted."""
+        later, what it lacks was never deleted. So too tables whose rows it left aside each time, because their schemas
+        did not go together."""
         commits = self.ancestry.commits
         named = {name for tip in tips for name in commits.tree(tip).tables}
         if not named:
@@ -96,12 +97,14 @@ class Bases:
         line = self.ancestry.line_since(side, tips) if len(taken_in) == len(joined) else []
         if not line and not taken_in:
             return set()
-        named = named - (_known(commits.tree(line[-1])) if line else taken_in[-1].known)
+        aside = {name for commit in line for name in commits.unmerged(commit)}
+        named = (named - (_known(commits.tree(line[-1])) if line else taken_in[-1].known)) | (named & aside)
         for one in taken_in:
             if named & one.known and any(self.ancestry.is_ancestor(tip, one.commit) for tip in tips):
                 named -= one.known
         for commit in line:
-            if named & (known := _known(commits.tree(commit))) and self.ancestry.joins([commit], tips):
+            known = _known(commits.tree(commit)) - {*commits.unmerged(commit)}
+            if named & known and self.ancestry.joins([commit], tips):
                 named -= known
         return named
 

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from prontosync.engine.arrow import arrow_schema
+from prontosync.history.carried import Carried, LiveColumns, Shown
+from prontosync.history.live_view import LiveView
+from prontosync.history.recast import Recasting
 from prontosync.model.changes import CHANGE, DELETE, UPSERT
 from prontosync.model.keys import key_to_text
 from prontosync.model.objects import Changes, TableState
@@ -40,14 +44,17 @@ class Missed:
 
 @dataclass(frozen=True)
 class CapturedRows:
-    """The rows of ``table`` that were touched, in key order, in memory."""
+    """The rows of ``table`` that were touched, in key order, in memory, in the columns that the live database has of
+    it (``view``)."""
 
     table: StoredTable
     rows: pa.Table
+    view: LiveView
 
     @staticmethod
-    def of(table: StoredTable, changed: ChangedRows) -> CapturedRows | None:
+    def of(table: StoredTable, view: LiveView, changed: ChangedRows) -> CapturedRows | None:
         """None where they are too much for memory; a full read streams."""
+        live = [*view.narrow.names, PRESENT, BEFORE]
         extra = [pa.field(PRESENT, pa.bool_()), pa.field(BEFORE, pa.bool_())]
         batches: list[pa.RecordBatch] = []
         size = 0
@@ -56,8 +63,8 @@ class CapturedRows:
             size += batch.nbytes
             if size > MOST_BYTES:
                 return None
-        rows = pa.Table.from_batches(batches, schema=pa.schema([*table.arrow, *extra]))
-        return CapturedRows(table, in_order(rows, table.schema.key))
+        rows = pa.Table.from_batches(batches, schema=pa.schema([*arrow_schema(view.live), *extra]))
+        return CapturedRows(table, in_order(rows.rename_columns(live), table.schema.key), view)
 
     def state(self, disputed: DisputedRows | None, exact: bool) -> TableState | None:
         """The state after ``table`` with these rows; None where two of them have one key. ``exact``: the table holds
@@ -68,7 +75,7 @@ class CapturedRows:
         if stumble(rows, table.schema) is not None:
             return None
         keys = rows.select(table.schema.key)
-        if exact and disputed is None and table.touched(keys) > FEW_SEGMENTS:
+        if exact and disputed is None and not self.view.carried and table.touched(keys) > FEW_SEGMENTS:
             patch, counts = self._as_noted()
         else:
             patch, counts = self._as_compared(keys, disputed)
@@ -103,16 +110,20 @@ class CapturedRows:
     def _as_compared(self, keys: pa.Table, disputed: DisputedRows | None) -> tuple[pa.Table, Changes]:
         """A patch of what differs from what the table holds; disputed rows as it shows them."""
         table = self.table
-        present = self.rows.filter(self.rows.column(PRESENT)).select(table.schema.names)
+        narrow = self.view.narrow
+        present = self.rows.filter(self.rows.column(PRESENT)).select(narrow.names)
         if disputed is not None:
-            shown = pa.Table.from_batches(disputed.rows(present.to_batches()), schema=table.arrow)
+            shown = pa.Table.from_batches(disputed.rows(present.to_batches()), schema=arrow_schema(narrow))
             present = in_order(shown, table.schema.key)
+        if self.view.carried:
+            columns = LiveColumns(table.schema, narrow, Recasting(narrow, narrow, table.ddl))
+            present = Carried(table, columns, disputed.shown if disputed else Shown()).at(present)
         return row_changes(table.schema, table.rows_at(keys), present)
 
 
 def next_state(
-    table: StoredTable, changed: ChangedRows, disputed: DisputedRows | None, exact: bool
+    table: StoredTable, view: LiveView, changed: ChangedRows, disputed: DisputedRows | None, exact: bool
 ) -> TableState | None:
     """``CapturedRows.state`` of the rows that a source gives; None where they do not tell it."""
-    rows = CapturedRows.of(table, changed)
+    rows = CapturedRows.of(table, view, changed)
     return rows.state(disputed, exact) if rows is not None else None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
 from prontosync.disk.objects import ObjectStore
 from prontosync.model.encoding import MalformedObject
 from prontosync.model.ids import ObjectId, ObjectName
-from prontosync.model.objects import Changes, Commit, Parent, TableState, decode_commit, encode_object
+from prontosync.model.objects import Changes, Commit, Parent, TableState, decode_commit, encode_object, with_aside
 from prontosync.model.rules import Rules, decode_rules
 
 FULL_EVERY = 64
@@ -66,6 +66,10 @@ class Commits:
             self._commits[commit] = known
         return known
 
+    def unmerged(self, commit: ObjectId) -> tuple[str, ...]:
+        """The tables of a commit's other parents whose rows it left aside. Raises as ``read``."""
+        return self.read(commit).aside
+
     def tree(self, commit: ObjectId) -> Tree:
         """All tables of a commit: its own, and what it inherits along its first parents up to a full one. Raises as
         ``read``."""
@@ -90,11 +94,12 @@ class Commits:
         message: str,
         merge: bool = False,
         policy: ObjectId | Inherited | None = Inherited.POLICY,
+        unmerged: Iterable[str] = (),
     ) -> ObjectId:
         """Write a commit of this state. Tables that differ from the first parent's are listed, all where it is full.
 
         ``merge`` is for a commit that holds no edit of its own. ``policy`` names the rules it was made by, those of the
-        first parent where nothing else is said.
+        first parent where nothing else is said. ``unmerged`` are tables of the other parents whose rows are not in it.
         """
         before = self.tree(parents[0].commit).tables if parents else {}
         full = not parents or len(parents) > 1 or self._since_full(parents[0].commit) + 1 >= FULL_EVERY
@@ -119,6 +124,7 @@ class Commits:
             requires=(),
             signature=None,
         )
+        commit = with_aside(commit, tuple(sorted(unmerged)))
         identity, data = encode_object(commit)
         self.store.add(data, "json")
         self._commits[identity] = commit
@@ -177,3 +183,8 @@ def without_changes(state: TableState) -> TableState:
     """A state as it is stored, however it came about."""
     none = Changes(0, 0, 0)
     return TableState(state.schema, state.ddl, state.rows, state.digest, state.checkpoint, state.patches, none)
+
+
+def with_ddl(state: TableState, other: TableState) -> TableState:
+    """A state with the definition of another."""
+    return TableState(state.schema, other.ddl, state.rows, state.digest, state.checkpoint, state.patches, state.changes)

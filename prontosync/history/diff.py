@@ -16,9 +16,10 @@ from prontosync.engine.connection import Engine, quoted
 from prontosync.errors import NotFound, UsageError
 from prontosync.history.commits import Tree
 from prontosync.history.disputes import keys_table
+from prontosync.history.live_view import live_view
 from prontosync.model.objects import Changes, TableState
 from prontosync.model.progress import SILENT, Progress, by_table
-from prontosync.model.schema import Column, TableSchema, differences
+from prontosync.model.schema import Column, TableSchema, constraint_differences, differences
 from prontosync.model.values import Row
 from prontosync.tables.compare import Delta, Deltas, compare, delta_of, deltas_between, gathered
 from prontosync.tables.order import as_rows, in_key_order
@@ -76,14 +77,15 @@ class TreeDiff:
         every = sorted(self.old.tables.keys() | self.new.tables.keys())
         return [name for name in every if not self._only or name in self._only]
 
-    def schema_changes(self) -> list[SchemaChange]:
-        """Tables and columns that came, went or changed."""
+    def schema_changes(self, *, all_of_it: bool = False) -> list[SchemaChange]:
+        """Tables and columns that came, went or changed. ``all_of_it``: constraints and the order of columns too, and
+        the columns that the new state has and its live database lacks."""
         found = []
         for name in self.names():
             old, new = self._table(self.old_store, self.old, name), self._table(self.new_store, self.new, name)
             if old is None or new is None:
-                found.append(SchemaChange(name, "added" if old is None else "dropped"))
-            elif old.state.schema != new.state.schema and (words := differences(old.schema, new.schema)):
+                found.append(SchemaChange(name, "added" if old is None else "dropped", _columns(new, all_of_it)))
+            elif words := _changes(old, new, all_of_it):
                 found.append(SchemaChange(name, "changed", tuple(words)))
         return found
 
@@ -184,6 +186,33 @@ def keys_gone(old: StoredTable, new: StoredTable) -> int:
         return max(0, old.state.rows - new.state.rows)
     keys = (pa.Table.from_batches([batch]).select(old.schema.key) for batch in old.batches())
     return sum(some.num_rows - new.rows_at(some).num_rows for some in keys)
+
+
+def _columns(table: StoredTable | None, all_of_it: bool) -> tuple[str, ...]:
+    """The columns of a table that came."""
+    if table is None or not all_of_it:
+        return ()
+    key = ", ".join(table.schema.key)
+    columns = (f'column "{column.name}" is {column.type}' for column in table.schema.columns)
+    return (*columns, f"the key is ({key})", *constraint_differences(TableSchema((), ()), table.schema))
+
+
+def _changes(old: StoredTable, new: StoredTable, all_of_it: bool) -> list[str]:
+    words = differences(old.schema, new.schema) if old.state.schema != new.state.schema else []
+    if not all_of_it:
+        return words
+    words += constraint_differences(old.schema, new.schema)
+    before, after = (live_view(table.schema, table.ddl).carried for table in (old, new))
+    words += [
+        f'column "{name}" is carried: the live database lacks it'
+        for name in after
+        if name not in before and name in new.schema.names
+    ]
+    return words + [
+        f'column "{name}" is carried no more: the live database has it'
+        for name in before
+        if name not in after and name in new.schema.names
+    ]
 
 
 def _whole(table: StoredTable, *, came: bool) -> Iterator[Delta]:

@@ -7,7 +7,7 @@ leaves disputed cells as the till has them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -15,6 +15,7 @@ import pyarrow as pa
 from prontosync.engine.arrow import arrow_schema
 from prontosync.engine.connection import Engine
 from prontosync.errors import Unfit
+from prontosync.history.carried import LiveColumns, Shown
 from prontosync.history.disputes import Dispute, Disputes, Key, Origin, keys_table, name_order, rows_by_key, rows_table
 from prontosync.history.policies import NO_POLICIES, NOBODY, Policies
 from prontosync.history.row_merge import RowMerge
@@ -32,10 +33,11 @@ from prontosync.model.changes import PRESENT
 from prontosync.model.schema import TableSchema
 from prontosync.model.values import Row
 from prontosync.tables import parquet
-from prontosync.tables.compare import Delta, Deltas, compare, deltas_between, gathered
-from prontosync.tables.keyset import not_among
+from prontosync.tables.compare import Delta, Deltas, compare, delta_of, deltas_between, gathered
+from prontosync.tables.keyset import in_order, not_among
 from prontosync.tables.order import as_rows
 from prontosync.tables.patch import key_join
+from prontosync.tables.ranges import side_by_side
 from prontosync.tables.reader import StoredTable
 
 
@@ -68,9 +70,10 @@ class DisputedRows:
     """The disputed rows of one table during a snapshot: taken out of the live rows, and put back as the table shows
     them.
 
-    ``pins`` None: it was never noted what the live database held, so what it holds now counts as that. ``schema`` is
-    the live one; a column that it lacks or has with another type is in dispute no more. ``keys`` are the disputed ones,
-    in key order. ``policies`` are for rows that are held. Raises KeyChanged.
+    ``pins`` None: it was never noted what the live database held, so what it holds now counts as that. ``columns`` say
+    what the live rows become; a column that got another type is in dispute no more. Of a column that the live database
+    lacks, it holds what its pin says. ``keys`` are the disputed ones, in key order. ``shown`` has, once all live rows
+    are read, the disputed ones as the table shows them. ``policies`` are for rows that are held. Raises KeyChanged.
     """
 
     def __init__(
@@ -79,12 +82,13 @@ class DisputedRows:
         disputes: Disputes,
         pins: Pins | None,
         origin: Origin,
-        schema: TableSchema,
+        columns: LiveColumns,
         policies: Policies = NO_POLICIES,
     ) -> None:
-        self._held = RowMerge(schema, policies, NOBODY, NOBODY)
         self._engine, self._before, self._pins, self._origin = engine, disputes, pins, origin
-        self.schema = schema
+        self._columns, self.shown = columns, Shown()
+        self.schema = schema = columns.schema
+        self._held = RowMerge(schema, policies, NOBODY, NOBODY)
         self._carry = _Carry(disputes.schema, schema)
         self.keys = keys_table(schema, disputes.rows)
         self.disputes = Disputes(schema)
@@ -97,9 +101,11 @@ class DisputedRows:
         live: dict[Key, Row] = {}
         for batch in batches:
             rows = pa.Table.from_batches([batch])
-            live |= rows_by_key(self.schema, self._join(rows, "SEMI"))
+            live |= rows_by_key(self._columns.narrow, self._join(rows, "SEMI"))
             yield from self._join(rows, "ANTI").to_batches()
-        yield from rows_table(self.schema, self._shown(live)).to_batches()
+        shown = rows_table(self.schema, self._shown(live))
+        self.shown.whole = in_order(shown, self.schema.key)
+        yield from shown.select(self._columns.narrow.names).to_batches()
 
     @property
     def more(self) -> int:
@@ -111,7 +117,7 @@ class DisputedRows:
         shown = []
         self.disputes, self.pins = Disputes(self.schema), {}
         for key, dispute in self._before.rows.items():
-            now = live.get(key)
+            now = self._whole(key, dispute, live.get(key))
             before = now if self._pins is None else self._carry.row(self._pins.get(key), now)
             carried = self._carry.state(dispute.state, now)
             if not dispute.held:
@@ -129,6 +135,15 @@ class DisputedRows:
                 shown.append(row)
         self._more = len(live) - len(shown)
         return shown
+
+    def _whole(self, key: Key, dispute: Dispute, live: Row | None) -> Row | None:
+        """A live row in all columns: those that the database lacks as its pin has them, or else as they are shown."""
+        if live is None or not self._columns.widens:
+            return live
+        held = self._pins.get(key) if self._pins is not None else None
+        if self._pins is None:
+            held = dispute.shows(name_order(self._before.schema))
+        return self._columns.newer(live, self._carry.row(held, None))
 
     def _carried(self, before: Dispute, state: State) -> Dispute:
         after = Dispute(state, mark=None if before.held else before.mark)
@@ -183,15 +198,25 @@ class LiveDelta:
 
 
 def live_delta(
-    before: StoredTable, disputes: Disputes, pins: Pins, after: StoredTable, new_disputes: Disputes
+    before: StoredTable,
+    disputes: Disputes,
+    pins: Pins,
+    after: StoredTable,
+    new_disputes: Disputes,
+    empty: Collection[str] = (),
 ) -> LiveDelta:
     """From what the live database holds (``before`` with ``pins`` laid over it) to what it is to hold: decided rows
-    as in ``after``, which has the same columns in any order, disputed cells as they are."""
+    as in ``after``, which has the same columns in any order, disputed cells as they are. ``empty`` are columns that the
+    live database is about to get: all is NULL there, whatever ``before`` says."""
     schema = before.schema
     new_disputes = new_disputes.in_columns(schema)
     keys = {*disputes.rows, *new_disputes.rows}
+
+    def between() -> Iterator[Delta]:
+        return _whole(before, after, empty) if empty else _in_columns(before, after)
+
     if not keys:
-        return LiveDelta(Deltas(schema, lambda: _in_columns(before, after)), {})
+        return LiveDelta(Deltas(schema, between), {})
     wanted = keys_table(schema, keys)
     old_rows = rows_by_key(schema, before.rows_at(wanted))
     new_rows = rows_by_key(schema, after.rows_at(wanted).select(schema.names))
@@ -203,7 +228,7 @@ def live_delta(
         held = key in new_disputes.rows and new_disputes.rows[key].held
         row = live if held else applied_row(new_disputes.state(key, new_rows.get(key)), live)
         if live is not None:
-            old.append(live)
+            old.append(_emptied(schema, live, empty))
         if row is not None:
             new.append(row)
         if key in new_disputes.rows:
@@ -211,10 +236,38 @@ def live_delta(
     special = compare(before.engine, schema, rows_table(schema, old), rows_table(schema, new))
 
     def pieces() -> Iterator[Delta]:
-        yield from (_without(delta, wanted) for delta in _in_columns(before, after))
+        yield from (_without(delta, wanted) for delta in between())
         yield special
 
     return LiveDelta(Deltas(schema, lambda: gathered(pieces())), kept)
+
+
+def _whole(before: StoredTable, after: StoredTable, empty: Collection[str]) -> Iterator[Delta]:
+    """The changes of all rows, for where every row may differ."""
+    schema = before.schema
+    none = before.arrow.empty_table()
+    old = (_masked(rows, empty) for rows in _tables(before))
+    new = (rows.select(schema.names) for rows in _tables(after))
+    return gathered(delta_of(schema, *sides) for sides in side_by_side(schema, _given(old), _given(new), (none, none)))
+
+
+def _tables(table: StoredTable) -> Iterator[pa.Table]:
+    return (pa.Table.from_batches([batch]) for batch in table.batches())
+
+
+def _given(tables: Iterator[pa.Table]) -> Generator[pa.Table, None, None]:
+    yield from tables
+
+
+def _masked(rows: pa.Table, empty: Collection[str]) -> pa.Table:
+    columns = [
+        pa.nulls(rows.num_rows, field.type) if field.name in empty else rows.column(field.name) for field in rows.schema
+    ]
+    return pa.table(columns, schema=rows.schema)
+
+
+def _emptied(schema: TableSchema, row: Row, empty: Collection[str]) -> Row:
+    return tuple(None if name in empty else value for name, value in zip(schema.names, row, strict=True))
 
 
 def _in_columns(before: StoredTable, after: StoredTable) -> Iterator[Delta]:

@@ -5,29 +5,26 @@ A merge always completes. It is symmetric in the rows and candidates it gives, w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from prontosync.disk.objects import ObjectStore
 from prontosync.engine.connection import Engine
-from prontosync.errors import Unfit
 from prontosync.history.commits import Tree
 from prontosync.history.decisions import Sink
 from prontosync.history.disputes import UNKNOWN, Disputes, Origin, read_disputes, write_disputes
 from prontosync.history.policies import NO_POLICIES, NOBODY, Policies, Writer
+from prontosync.model.hints import HintsOf, no_hints
 from prontosync.model.ids import ObjectId
 from prontosync.model.objects import Changes, TableState
 from prontosync.model.progress import SILENT, Progress, by_table
-from prontosync.model.schema import differences
 
 if TYPE_CHECKING:
     from prontosync.history.merge_table import MergedTable, TableSide
+    from prontosync.history.schema_merge import SchemaConflict
+    from prontosync.history.sides import Unified
     from prontosync.tables.reader import StoredTable
-
-
-class SchemasDiffer(Unfit):
-    id = "schemas-differ"
 
 
 @dataclass(frozen=True)
@@ -35,8 +32,9 @@ class MergeTerms:
     """What a merge goes by: which tables take part, the policies of each, the branch that ``--prefer`` names.
 
     ``takes`` tells for a table whether theirs is merged into ours; ``adopt_new`` whether a table that only theirs has
-    is taken whole. ``prefer`` is "ours", "theirs" or None. ``trace`` finds where the candidates of new disputes came
-    from; ``explain`` hears of each decision.
+    is taken whole, ``rekey`` whether ours takes a key that only theirs changed. ``prefer`` is "ours", "theirs" or None.
+    ``trace`` finds where the candidates of new disputes came from; ``explain`` hears of each decision. ``hints`` are of
+    tables' schemas.
     """
 
     takes: Callable[[str], bool] = lambda table: True
@@ -45,6 +43,8 @@ class MergeTerms:
     prefer: str | None = None
     trace: Callable[[str, Disputes], None] | None = None
     explain: Sink | None = None
+    hints: HintsOf = no_hints
+    rekey: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,14 @@ class Counts:
 
 @dataclass(frozen=True)
 class Merged:
-    """The merged state, what happened in each table that differs from ours, and whether ``prefer`` decided anything."""
+    """The merged state, what happened in each table that differs from ours, and whether ``prefer`` decided anything.
+    ``unmerged`` are tables that stayed as ours has them, because their schemas do not go together."""
 
     tree: Tree
     counts: Mapping[str, Counts] = field(default_factory=dict)
     waiting: tuple[str, ...] = ()
     preferred: bool = False
+    unmerged: tuple[SchemaConflict, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,19 +86,25 @@ class Sides:
 def merge_trees(
     store: ObjectStore, engine: Engine, sides: Sides, terms: MergeTerms, progress: Progress = SILENT
 ) -> Merged:
-    """Merge ``theirs`` into ``ours``. Raises SchemasDiffer where a table that must be merged has two schemas."""
+    """Merge ``theirs`` into ``ours``."""
+    from prontosync.history.merge_table import MergedTable
+
     tables, conflicts = dict(sides.ours.tables), dict(sides.ours.conflicts)
     counts: dict[str, Counts] = {}
     waiting: list[str] = []
+    unmerged: list[SchemaConflict] = []
     preferred = False
     for name in by_table(sorted(sides.theirs.tables), "merging", progress):
-        if not terms.takes(name):
+        if not terms.takes(name) or terms.hints(name).gone:
             continue
         if name not in sides.ours.tables:
             _adopt(sides, terms, name, tables, conflicts, counts, waiting)
             continue
         merged = _merge_one(store, engine, sides, terms, name)
         if merged is None:
+            continue
+        if not isinstance(merged, MergedTable):
+            unmerged.append(merged)
             continue
         preferred = preferred or merged.preferred
         if not merged.differs:
@@ -108,8 +116,18 @@ def merge_trees(
         conflicts.pop(name, None)
         if identity is not None:
             conflicts[name] = identity
-    tree = replace(sides.ours, tables=tables, conflicts=conflicts)
-    return Merged(tree, counts, tuple(waiting), preferred)
+    tree = without_ended(replace(sides.ours, tables=tables, conflicts=conflicts), [terms.hints])
+    return Merged(tree, counts, tuple(waiting), preferred, tuple(unmerged))
+
+
+def without_ended(tree: Tree, hints: Iterable[HintsOf]) -> Tree:
+    """A state without the tables whose end is confirmed."""
+    ended = {name for said in hints for name in tree.tables if said(name).gone}
+    if not ended:
+        return tree
+    tables = {name: state for name, state in tree.tables.items() if name not in ended}
+    conflicts = {name: identity for name, identity in tree.conflicts.items() if name not in ended}
+    return replace(tree, tables=tables, conflicts=conflicts, dropped=tuple(sorted({*tree.dropped, *ended})))
 
 
 def _adopt(
@@ -135,13 +153,14 @@ def _adopt(
         conflicts[name] = sides.theirs.conflicts[name]
 
 
-def _merge_one(store: ObjectStore, engine: Engine, sides: Sides, terms: MergeTerms, name: str) -> MergedTable | None:
+def _merge_one(
+    store: ObjectStore, engine: Engine, sides: Sides, terms: MergeTerms, name: str
+) -> MergedTable | SchemaConflict | None:
     """One table that both sides have, or None where ours stays as it is."""
-    from prontosync.history.merge_table import Terms, merge_table
+    from prontosync.history.sides import Unified, need_one_schema, unified
 
     policies = terms.policies(_stored(store, engine, sides.ours, name))
-    mine, other = (policies.judges and not writer.trusted for writer in (sides.our_writer, sides.their_writer))
-    if _identical(sides.base, sides.theirs, name) and not mine:
+    if _identical(sides.base, sides.theirs, name) and not (policies.judges and not sides.our_writer.trusted):
         return None
     if _identical(sides.ours, sides.theirs, name) and not policies.changes_equals:
         return None
@@ -149,12 +168,42 @@ def _merge_one(store: ObjectStore, engine: Engine, sides: Sides, terms: MergeTer
     ours = _side(store, engine, sides.ours, name, sides.our_origin, sides.our_writer)
     theirs = _side(store, engine, sides.theirs, name, sides.their_origin, sides.their_writer)
     base = _side(store, engine, sides.base, name, UNKNOWN, NOBODY) if base_state is not None else None
-    _check_schemas(name, [side for side in (base, theirs) if side], ours)
+    hints = terms.hints(name)
+    if not need_one_schema([side for side in (ours, theirs, base) if side], hints):
+        return _merge_sides(engine, Unified(base, ours, theirs), terms, name)
+    one = unified(store, base, ours, theirs, hints, rekey=terms.rekey)
+    if not isinstance(one, Unified):
+        return one
+    merged = _merge_sides(engine, one, terms, name) or _unchanged(one.ours)
+    return merged if _differs(ours, merged) else None
+
+
+def _merge_sides(engine: Engine, sides: Unified, terms: MergeTerms, name: str) -> MergedTable | None:
+    """Three sides of one schema. Policies are looked up anew: columns may stand elsewhere than ours have them."""
+    from prontosync.history.merge_table import Terms, merge_table
+
+    base, ours, theirs = sides.base, sides.ours, sides.theirs
+    policies = terms.policies(ours.table)
+    mine, other = (policies.judges and not side.writer.trusted for side in (ours, theirs))
     if base is not None and _same(base, theirs) and not mine:
         return None
     if base is not None and _same(base, ours) and not other:
         return _taken_whole(ours, theirs)
     return merge_table(engine, base, ours, theirs, Terms(policies, terms.prefer, terms.explain, name))
+
+
+def _unchanged(ours: TableSide) -> MergedTable:
+    from prontosync.history.merge_table import MergedTable
+
+    return MergedTable(ours.table.state, ours.disputes, taken=0, merged=0, disputed=0, preferred=False)
+
+
+def _differs(ours: TableSide, merged: MergedTable) -> bool:
+    """Whether what came of a merge in another schema is another state than ours was."""
+    before, after = ours.table.state, merged.state
+    if (before.schema, before.checkpoint, before.patches) != (after.schema, after.checkpoint, after.patches):
+        return True
+    return not merged.disputes.in_columns(ours.table.schema).same_as(ours.disputes)
 
 
 def _taken_whole(ours: TableSide, theirs: TableSide) -> MergedTable | None:
@@ -204,13 +253,3 @@ def _same(a: TableSide, b: TableSide) -> bool:
     from prontosync.tables.compare import same_rows
 
     return same_rows(a.table, b.table) and a.disputes.same_as(b.disputes.in_columns(a.table.schema))
-
-
-def _check_schemas(name: str, others: list[TableSide], ours: TableSide) -> None:
-    for other in others:
-        words = differences(ours.table.schema, other.table.schema)
-        if words:
-            raise SchemasDiffer(
-                f'table "{name}" has two schemas: {"; ".join(words)}',
-                "bring both databases to the same schema, then snapshot and merge again",
-            )

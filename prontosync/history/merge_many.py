@@ -18,8 +18,9 @@ from prontosync.history.closure import state_objects
 from prontosync.history.commits import Tree
 from prontosync.history.disputes import Dispute, Disputes, Key, Origin, read_disputes, write_disputes
 from prontosync.history.many_origins import SIDE, Steps, owners_of
-from prontosync.history.merge import Counts, Merged, MergeTerms, Sides, merge_trees, replace_changes
+from prontosync.history.merge import Counts, Merged, MergeTerms, Sides, merge_trees, replace_changes, without_ended
 from prontosync.history.policies import NOBODY, Writer
+from prontosync.model.hints import NO_HINTS
 from prontosync.model.ids import ObjectId
 from prontosync.model.objects import Changes, TableState
 from prontosync.model.progress import SILENT, Progress, by_table
@@ -28,6 +29,7 @@ from prontosync.model.schema import differences
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from prontosync.history.schema_merge import SchemaConflict
     from prontosync.model.schema import TableSchema
     from prontosync.tables.compare import Delta
     from prontosync.tables.reader import StoredTable
@@ -67,19 +69,22 @@ def merge_many(
     counts: dict[str, Counts] = {}
     waiting: list[str] = []
     preferred = False
+    unmerged: list[SchemaConflict] = []
     names = {name for one in incoming for name in one.theirs.tables if one.terms.takes(name)}
     for name in by_table(sorted(names), "merging", progress):
         fold = _Fold(scratch, engine, name, ours, our_origin, incoming)
         fold.run()
         preferred = preferred or fold.preferred
         waiting += [name] if fold.waits else []
+        unmerged += fold.unmerged.values()
         if not fold.differs:
             continue
         tables[name], counts[name] = fold.settled(), fold.counts
         conflicts.pop(name, None)
         if (identity := fold.disputes(trace)) is not None:
             conflicts[name] = identity
-    return Merged(replace(ours, tables=tables, conflicts=conflicts), counts, tuple(waiting), preferred)
+    tree = without_ended(replace(ours, tables=tables, conflicts=conflicts), [one.terms.hints for one in incoming])
+    return Merged(tree, counts, tuple(waiting), preferred, tuple(unmerged))
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,7 @@ class _Fold:
         self._disputed: dict[ObjectId, pa.Table] = {}
         self.counts = Counts()
         self.waits = self.preferred = False
+        self.unmerged: dict[str, SchemaConflict] = {}
 
     def run(self) -> None:
         numbers = [
@@ -186,7 +192,7 @@ class _Fold:
         if self._name not in self._now.tables or self._name not in one.base.tables or one.terms.prefer is not None:
             return False
         policies = one.terms.policies(self._table(self._now))
-        if policies.judges or policies.register:
+        if policies.judges or policies.register or one.terms.hints(self._name) != NO_HINTS:
             return False
         now = self._now.tables[self._name]
         others = [tree for tree in (one.base, one.theirs) if tree.tables[self._name].schema != now.schema]
@@ -285,6 +291,7 @@ class _Fold:
         self.counts = added(self.counts, merged.counts.get(self._name, Counts()))
         self.waits = self.waits or bool(merged.waiting)
         self.preferred = self.preferred or merged.preferred
+        self.unmerged |= {conflict.table: conflict for conflict in merged.unmerged}
 
     def _laid(self, patch: pa.Table, disputes: Disputes) -> Tree:
         """The table as it is now with a patch laid over it."""

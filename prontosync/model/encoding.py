@@ -9,7 +9,8 @@ import msgspec
 from prontosync.errors import Damaged, RepositoryError
 
 T = TypeVar("T", bound=msgspec.Struct)
-KNOWN_FEATURES: frozenset[str] = frozenset()
+UNMERGED = "unmerged"
+KNOWN_FEATURES: frozenset[str] = frozenset([UNMERGED])
 MAX_OBJECT_BYTES = 16 << 20
 
 _encoder = msgspec.json.Encoder(order="sorted")

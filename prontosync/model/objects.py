@@ -53,7 +53,9 @@ class Commit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
 
     ``tables`` lists the tables whose state differs from the first parent's, or all where ``full``. ``conflicts`` lists
     every table with open conflicts, never inherited. ``time`` is RFC 3339 in UTC, a claim of ``store``.
-    ``database`` is the source's own definition beyond its tables, null where there is no source.
+    ``database`` is the source's own definition beyond its tables, null where there is no source. ``unmerged`` names
+    the tables of other parents whose rows are not in this state, because their schemas do not go together; the field is
+    not there where there are none.
     """
 
     parents: tuple[Parent, ...]
@@ -70,6 +72,12 @@ class Commit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
     policy: ObjectId | None
     requires: tuple[str, ...]
     signature: str | None
+    unmerged: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def aside(self) -> tuple[str, ...]:
+        """``unmerged``, empty where there are none."""
+        return () if isinstance(self.unmerged, msgspec.UnsetType) else self.unmerged
 
 
 class RefRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="ref"):
@@ -95,6 +103,13 @@ class Format(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     repository: str
 
 
+def with_aside(commit: Commit, tables: tuple[str, ...]) -> Commit:
+    """A commit that names tables as ``unmerged``, and the feature that its readers need for that."""
+    if not tables:
+        return commit
+    return msgspec.structs.replace(commit, unmerged=tables, requires=(*commit.requires, encoding.UNMERGED))
+
+
 def encode_object(value: Commit | RefRecord | TableSchema | Ddl | DatabaseDdl) -> tuple[ObjectId, bytes]:
     """The address and the bytes of an object."""
     data = encoding.encode(value)
@@ -112,6 +127,8 @@ def decode_commit(data: bytes) -> Commit:
         if state.rows < 0 or min(state.changes.inserted, state.changes.updated, state.changes.deleted) < 0:
             raise encoding.MalformedObject("a commit with a negative count of rows")
     _check_ids(ids)
+    if commit.unmerged == ():
+        raise encoding.MalformedObject("a commit that lists no unmerged tables")
     if not commit.parents and not commit.full:
         raise encoding.MalformedObject("a root commit that does not list all its tables")
     return commit

@@ -157,6 +157,25 @@ def differences(ours: TableSchema, theirs: TableSchema) -> list[str]:
     return words
 
 
+def constraint_differences(ours: TableSchema, theirs: TableSchema) -> list[str]:
+    """In words, how two schemas differ where that matters to what a database accepts, and in the order of columns."""
+    mine, other = _constraints(ours), _constraints(theirs)
+    words = [f"{words} was dropped" for words in mine if words not in other]
+    words += [f"{words} was added" for words in other if words not in mine]
+    both = [name for name in theirs.names if name in ours.names]
+    if both != [name for name in ours.names if name in theirs.names]:
+        words.append(f"the order of columns is {_names(theirs.names)}, was {_names(ours.names)}")
+    return words
+
+
+def _constraints(schema: TableSchema) -> list[str]:
+    found = [
+        f'the foreign key {_names(key.columns)} to "{key.table}" {_names(key.parent)}' for key in schema.foreign_keys
+    ]
+    found += [f"the constraint unique {_names(unique)}" for unique in schema.uniques]
+    return found + [f"the check {check}" for check in schema.checks]
+
+
 def folded(name: str) -> str:
     """A name as SQLite and DuckDB compare names: without regard to the case of ASCII letters."""
     return name.translate(_LOWER)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 from prontosync.errors import ProntoError
 from prontosync.model.objects import Changes
@@ -16,6 +18,16 @@ from prontosync.sources.staging import Kind, Loaded, Staged, load
 from prontosync.sources.statetable import write_state_row
 from prontosync.sources.writes import write_rows
 
+_DEFINITION = re.compile(r"(CREATE (TABLE|INDEX|UNIQUE INDEX)|ALTER TABLE|DROP TABLE) ")
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """Statements that change definitions, and the tables that they make."""
+
+    statements: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
+
 
 def apply_changes(
     connection: Connection,
@@ -23,6 +35,7 @@ def apply_changes(
     note: StateRow,
     before_commit: Callable[[], None] | None,
     progress: Progress = SILENT,
+    definitions: Definitions = Definitions(),
 ) -> Mapping[str, Changes]:
     """The contract's ``Source.apply``."""
     connection.run("PRAGMA foreign_keys = ON")
@@ -34,10 +47,15 @@ def apply_changes(
     with _transaction(connection):
         connection.run("PRAGMA defer_foreign_keys = ON")
         catalog = read_catalog(connection)
-        _check_definitions(catalog, loaded)
+        _check_definitions(catalog, [one for one in loaded if one.table.name not in definitions.made])
+        if definitions.statements:
+            _define(connection, definitions)
+            catalog = read_catalog(connection)
+            _check_made(catalog, definitions)
         staged = {one.table.name: Staged(one, catalog.tables[one.table.name]) for one in loaded}
         with progress.task("comparing with the live database", rows, "rows") as task:
             for table in staged.values():
+                _give_defaults(connection, table)
                 task.at(f'comparing "{table.name}" with the live database')
                 _check_before(connection, table)
                 task.advance(table.loaded.changed.total)
@@ -83,6 +101,34 @@ def _roll_back(connection: Connection) -> None:
     # Some errors end the transaction by themselves, and then there is none to roll back.
     with suppress(ProntoError, ConstraintFailed):
         connection.run("ROLLBACK")
+
+
+def _define(connection: Connection, definitions: Definitions) -> None:
+    """Raises SchemaMoved where the database refuses a statement."""
+    for statement in definitions.statements:
+        if not _DEFINITION.match(statement):
+            raise SchemaMoved(f'a statement that changes more than definitions: "{statement[:60]}"')
+        try:
+            connection.run(statement)
+        except (ProntoError, ConstraintFailed) as error:
+            raise SchemaMoved(f"the database refuses to be changed: {error}\n{statement}") from error
+
+
+def _check_made(catalog: Catalog, definitions: Definitions) -> None:
+    """What was made is just what the statements say: a statement that hides another one is no definition."""
+    kept = {text for name in definitions.made if name in catalog.tables for text in catalog.tables[name].statements}
+    for statement in definitions.statements:
+        if statement.startswith("CREATE") and statement not in kept:
+            raise SchemaMoved(f'the statement does not give what it says: "{statement[:60]}"')
+
+
+def _give_defaults(connection: Connection, table: Staged) -> None:
+    """Rows that come from places which lack a column have NULL there; where that is not allowed, the column's default
+    stands for it, as it would for any other writer that does not know the column."""
+    for column in table.live.columns:
+        if column.not_null and column.given and column.name in table.written and table.count("inserts"):
+            name = table.staged(column.name)
+            connection.run(f"UPDATE {table.temp('inserts')} SET {name} = ({column.given}) WHERE {name} IS NULL")
 
 
 def _check_definitions(catalog: Catalog, loaded: Sequence[Loaded]) -> None:

@@ -24,7 +24,8 @@ _DEFAULTS: tuple[tuple[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class LiveColumn:
-    """``key`` is the position in the primary key from 1, or 0. ``default`` tells whether there is one but NULL."""
+    """``key`` is the position in the primary key from 1, or 0. ``default`` tells whether there is one but NULL,
+    ``given`` is its SQL."""
 
     name: str
     declared: str
@@ -32,6 +33,7 @@ class LiveColumn:
     key: int
     generated: bool
     default: bool = False
+    given: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,8 @@ def _views(masters: list[dict[str, Any]]) -> tuple[str, ...]:
 
 def _columns(connection: Connection) -> dict[str, tuple[LiveColumn, ...]]:
     found: dict[str, list[LiveColumn]] = defaultdict(list)
-    fields = "p.name, p.type, p.\"notnull\", p.pk, p.hidden, coalesce(upper(p.dflt_value), 'NULL') <> 'NULL' AS given"
+    given = "coalesce(upper(p.dflt_value), 'NULL') <> 'NULL' AS given, p.dflt_value"
+    fields = f'p.name, p.type, p."notnull", p.pk, p.hidden, {given}'
     for row in connection.rows(_each("pragma_table_xinfo", fields, "p.cid")):
         if row["hidden"] != _HIDDEN:
             column = LiveColumn(
@@ -191,6 +194,7 @@ def _columns(connection: Connection) -> dict[str, tuple[LiveColumn, ...]]:
                 row["pk"],
                 row["hidden"] in _GENERATED,
                 bool(row["given"]),
+                (row["dflt_value"] or "") if row["given"] else "",
             )
             found[row["of"]].append(column)
     return defaultdict(tuple, {name: tuple(columns) for name, columns in found.items()})

@@ -74,10 +74,12 @@ class RowsMoved(Moved):
 
 @dataclass(frozen=True)
 class TableOptions:
-    """What the configuration says about reading a table: a ``key`` where the source has none, columns to ``skip``."""
+    """What the configuration says about reading a table: a ``key`` where the source has none, columns to ``skip``.
+    ``ended`` are columns that count as skipped where they are there and no part of the key."""
 
     key: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
+    ended: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -196,13 +198,20 @@ class SourceState(Protocol):
         """The table by its declared types, without reading rows."""
         ...
 
-    def scan(self, table: str, consume: Callable[[Scan], T], expected: TableSchema | None = None) -> T:
+    def scan(
+        self,
+        table: str,
+        consume: Callable[[Scan], T],
+        expected: TableSchema | None = None,
+        least: Mapping[str, str] | None = None,
+    ) -> T:
         """Give the table's rows to ``consume``, in bounded memory, and return what it returned.
 
         Where rows turn out not to fit the declared types, ``consume`` is left by an exception (in the midst of its
         iteration) and called again from the start with wider types; so it may be called several times, and what an
         abandoned call did must not matter. ``expected`` (the schema of an earlier state) only saves such a restart,
-        it never changes the outcome. Raises SourceUnfit, SourceBusy.
+        it never changes the outcome. ``least`` has types by column: one that the column may have is used where its
+        values would fit a narrower one too. Raises SourceUnfit, SourceBusy.
 
         Where all ``lanes`` are in use, it waits for one.
         """
@@ -271,12 +280,20 @@ class Source(Protocol):
         ...
 
     def apply(
-        self, changes: Iterable[RowChanges], note: StateRow, before_commit: Callable[[], None] | None = None
+        self,
+        changes: Iterable[RowChanges],
+        note: StateRow,
+        before_commit: Callable[[], None] | None = None,
+        *,
+        statements: Sequence[str] = (),
+        made: Sequence[str] = (),
     ) -> Mapping[str, Changes]:
-        """Write all changes and the state row in one transaction, or nothing.
+        """Write all changes and the state row in one transaction, or nothing. ``statements`` change definitions, in the
+        same transaction and before any row; ``made`` are tables that they make.
 
         Pieces of one table's changes come one after the other. They are gone through in bounded memory, and again for
         the name of a row that is refused.
+        A row that is inserted with NULL gets the column's default where NULL is not allowed.
         The live definition of each table must still be ``table.ddl`` (SchemaMoved). Each update and delete must find
         its row exactly as its before-image says, an insert must find none (RowsMoved); foreign keys of touched rows
         must hold (ConstraintBroken, naming the row); touched rows are read again before the commit and must be as asked

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -54,9 +54,14 @@ class TableReader:
     shape: Shape
     utf8: bool
 
-    def scan(self, consume: Callable[[Scan], T], expected: TableSchema | None = None) -> T:
+    def scan(
+        self,
+        consume: Callable[[Scan], T],
+        expected: TableSchema | None = None,
+        least: Mapping[str, str] | None = None,
+    ) -> T:
         """The contract's ``SourceState.scan``."""
-        steps = [0] * len(self.shape.columns)
+        steps = self._least(least or {})
         if expected is not None:
             self._skip_to(expected, steps)
         self._peek(steps)
@@ -81,6 +86,15 @@ class TableReader:
 
     def _plans(self, steps: Sequence[int]) -> list[Plan]:
         return [plans[step] for plans, step in zip(self.shape.chains, steps, strict=True)]
+
+    def _least(self, types: Mapping[str, str]) -> list[int]:
+        """The first plan of each column that gives the type wanted, or else any."""
+        found = []
+        for column, plans in zip(self.shape.columns, self.shape.chains, strict=True):
+            kinds = [plan.type for plan in plans]
+            wanted = types.get(column.name, "")
+            found.append(kinds.index(wanted) if wanted in kinds else 0)
+        return found
 
     def _peek(self, steps: list[int]) -> None:
         """Step over the plans that the first rows do not fit, while that is cheap."""

@@ -72,12 +72,18 @@ class SqliteState:
         shape = self._found.shapes[table]
         return shape.described([plans[0] for plans in shape.chains])
 
-    def scan(self, table: str, consume: Callable[[Scan], T], expected: TableSchema | None = None) -> T:
+    def scan(
+        self,
+        table: str,
+        consume: Callable[[Scan], T],
+        expected: TableSchema | None = None,
+        least: Mapping[str, str] | None = None,
+    ) -> T:
         from prontosync.sources.scan import TableReader
 
         lane = self._lanes.get()
         try:
-            return TableReader(lane, self._found.shapes[table], self._found.utf8).scan(consume, expected)
+            return TableReader(lane, self._found.shapes[table], self._found.utf8).scan(consume, expected, least)
         finally:
             self._lanes.put(lane)
 
@@ -157,13 +163,20 @@ class SqliteSource:
             yield self._read_in_place(stack, brief) or self._read_copy(stack)
 
     def apply(
-        self, changes: Iterable[RowChanges], note: StateRow, before_commit: Callable[[], None] | None = None
+        self,
+        changes: Iterable[RowChanges],
+        note: StateRow,
+        before_commit: Callable[[], None] | None = None,
+        *,
+        statements: Sequence[str] = (),
+        made: Sequence[str] = (),
     ) -> Mapping[str, Changes]:
-        from prontosync.sources.apply_sqlite import apply_changes
+        from prontosync.sources.apply_sqlite import Definitions, apply_changes
         from prontosync.sources.connection import connected
 
         with connected(self._existing(), "rw", self._busy) as connection:
-            return apply_changes(connection, changes, note, before_commit, self._progress)
+            definitions = Definitions(tuple(statements), tuple(made))
+            return apply_changes(connection, changes, note, before_commit, self._progress, definitions)
 
     def state_row(self) -> StateRow | None:
         from prontosync.sources.statetable import read_state_row

@@ -23,15 +23,18 @@ _SORTED_AS_STORED = frozenset(["int64", "bytes", "text", "date", "uuid"])
 
 @dataclass(frozen=True)
 class Selection:
-    """Which tables are read, by globs of their names in their own case, and how."""
+    """Which tables are read, by globs of their names in their own case, and how. ``gone`` are tables that are not."""
 
     tables: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
     options: Mapping[str, TableOptions] = field(default_factory=dict)
+    gone: frozenset[str] = frozenset()
 
     def chosen(self, name: str) -> bool:
-        return any(fnmatchcase(name, glob) for glob in self.tables) and not any(
-            fnmatchcase(name, glob) for glob in self.exclude
+        return (
+            name not in self.gone
+            and any(fnmatchcase(name, glob) for glob in self.tables)
+            and not any(fnmatchcase(name, glob) for glob in self.exclude)
         )
 
 
@@ -108,8 +111,9 @@ def _shape(live: LiveTable, options: TableOptions) -> Shape | LeftOut:
     from prontosync.sources.typemap import chain
 
     _check_options(live, options)
-    columns = tuple(column for column in live.columns if column.name not in options.skip)
     key = options.key or live.primary
+    without = {*options.skip, *(options.ended - set(key))}
+    columns = tuple(column for column in live.columns if column.name not in without)
     if not key:
         return LeftOut(live.name, "it has no primary key", f'{_header(live.name)}\nkey = ["…"]')
     chains = tuple(chain(column.declared, live.strict) for column in columns)

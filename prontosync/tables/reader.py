@@ -40,14 +40,18 @@ def read_ddl(store: ObjectStore, identity: ObjectId) -> Ddl:
 
 
 class StoredTable:
-    """One table at one state, read only as far as asked for."""
+    """One table at one state, read only as far as asked for. ``seen_as``: read in these columns, of the same types and
+    key, in place of those of its own schema."""
 
-    def __init__(self, store: ObjectStore, engine: Engine, name: str, state: TableState) -> None:
+    def __init__(
+        self, store: ObjectStore, engine: Engine, name: str, state: TableState, seen_as: TableSchema | None = None
+    ) -> None:
         self.store, self.engine, self.name, self.state = store, engine, name, state
+        self._seen_as = seen_as
 
     @cached_property
     def schema(self) -> TableSchema:
-        return read_schema(self.store, self.name, self.state.schema)
+        return self._seen_as or read_schema(self.store, self.name, self.state.schema)
 
     @cached_property
     def ddl(self) -> Ddl:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -30,6 +31,17 @@ class Stored:
     runs: Sequence[Digest] | None
 
 
+class Widening(Protocol):
+    """Columns that come to the rows of a table on their way."""
+
+    narrow: TableSchema
+    """The columns that the rows have before."""
+
+    def widened(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The same rows, which are in key order, in all columns."""
+        ...
+
+
 def store_rows(
     store: ObjectStore,
     engine: Engine,
@@ -41,16 +53,20 @@ def store_rows(
     parent: StoredTable | None = None,
     limits: Limits = LIMITS,
     digests: Sequence[Digest] | None = None,
+    widening: Widening | None = None,
 ) -> Stored:
     """Keep a whole table, in bounded memory; what ``parent`` holds alike is reused, and where few rows differ they
     become a patch over it. ``digests`` are the ``Stored.runs`` of ``parent``: what has them need not be read again.
+    ``widening`` is for batches that lack columns of ``schema``.
 
     Raises BadRows (``tables.order``) at a NULL or duplicate key.
     """
     comparable = _comparable(parent, schema) if parent is not None else None
-    with closing(in_key_order(engine, batches, schema, ordered)) as sorted_batches:
-        rows = checked(sorted_batches, name, schema)
-        written = write_table(store, schema, rows, comparable, limits, digests)
+    given = widening.narrow if widening else schema
+    with closing(in_key_order(engine, batches, given, ordered)) as sorted_batches:
+        rows = checked(sorted_batches, name, given)
+        whole = widening.widened(rows) if widening else rows
+        written = write_table(store, schema, whole, comparable, limits, digests)
     changes = written.changes
     if parent is not None and comparable is None:
         changes = Changes(written.rows, 0, parent.state.rows)

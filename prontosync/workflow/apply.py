@@ -14,21 +14,25 @@ from prontosync.disk.live import LiveNote
 from prontosync.errors import Refused, Unfit
 from prontosync.history.commits import Tree
 from prontosync.history.disputes import Disputes
+from prontosync.history.live_view import live_view
 from prontosync.model.changes import DELETE, INSERT, UPDATE
 from prontosync.model.ids import ObjectId
 from prontosync.model.objects import Changes
 from prontosync.model.progress import by_table
-from prontosync.model.schema import differences
+from prontosync.model.schema import Ddl, differences
 from prontosync.sources.contract import RowChanges, SourceTable, StateRow
 from prontosync.workflow.capture import moved
 from prontosync.workflow.live import load_pins, table_disputes
+from prontosync.workflow.mending import Mending, creation, mending
 from prontosync.workflow.session import Session
 from prontosync.workflow.snapshot import check_deletes
 
 if TYPE_CHECKING:
     from prontosync.history.live_rows import LiveDelta
+    from prontosync.history.written import Written
     from prontosync.tables.compare import Delta, Deltas
     from prontosync.tables.reader import StoredTable
+    from prontosync.workflow.live import AsLive
 
 
 class ApplyOff(Refused):
@@ -41,35 +45,45 @@ class CannotApply(Unfit):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be written to the live database: by table the changes, and the pins of the new state."""
+    """What is to be written to the live database: by table the changes, and the pins of the new state. ``statements``
+    come first; ``made`` are tables that they make."""
 
     changes: Mapping[str, Deltas] = field(default_factory=dict)
     pins: Mapping[str, bytes] = field(default_factory=dict)
+    tables: Mapping[str, SourceTable] = field(default_factory=dict)
+    statements: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, Changes]:
         return {name: deltas.counts for name, deltas in self.changes.items()}
 
+    @property
+    def writes(self) -> bool:
+        """Whether anything is to be written."""
+        return bool(self.statements or self.counts)
 
-def plan_apply(session: Session, before: ObjectId, after: Tree) -> Plan:
-    """From what the live database holds (the commit ``before`` and its pins) to what it is to hold."""
+
+def plan_apply(session: Session, before: ObjectId, after: Tree, as_live: Mapping[str, AsLive] | None = None) -> Plan:
+    """From what the live database holds (the commit ``before`` and its pins, and what ``as_live`` says of some tables)
+    to what it is to hold. Definitions are changed only where the session is told to (``Session.with_schema``)."""
     from prontosync.history.live_rows import encode_pins
 
     old = session.commits.tree(before)
-    _check_tables(session, old, after)
+    mend = mending(session, old, after) if session.with_schema else Mending()
+    _check_tables(session, old, after, mend)
     changes: dict[str, Deltas] = {}
     pins: dict[str, bytes] = {}
-    for name in by_table(sorted(old.tables), "planning", session.progress):
-        if name not in after.tables or not session.selection.chosen(name):
+    tables: dict[str, SourceTable] = {}
+    for name in by_table(sorted(after.tables), "planning", session.progress):
+        if not session.selection.chosen(name) or (name not in old.tables and name not in mend.tables):
             continue
-        found = _plan_table(session, before, old, after, name)
-        if found is None:
-            continue
+        found, kept = _plan_table(session, _Before(before, old, (as_live or {}).get(name)), after, name, mend)
         if found.deltas.counts:
-            changes[name] = found.deltas
-        if found.pins:
-            pins[name] = encode_pins(found.deltas.schema, found.pins)
-    return Plan(changes, pins)
+            changes[name], tables[name] = found.deltas, found.table
+        if kept:
+            pins[name] = encode_pins(kept.deltas.schema, kept.pins)
+    return Plan(changes, pins, tables, mend.statements, mend.tables)
 
 
 def write_live(
@@ -81,57 +95,101 @@ def write_live(
     """
     source = session.need_source()
     config = session.repo.config.source
-    if config is not None and not config.apply and plan.counts:
+    if config is not None and not config.apply and plan.writes:
         raise ApplyOff(
             "this repository never writes to its live database (apply = false)",
             "prontosync config set source.apply true",
         )
     tree = session.commits.tree(before)
     for name, counts in plan.counts.items():
-        check_deletes(session, name, counts.deleted, tree.tables[name].rows, allow_deletes)
+        rows = tree.tables[name].rows if name in tree.tables else 0
+        check_deletes(session, name, counts.deleted, rows, allow_deletes)
     for table, data in plan.pins.items():
         session.repo.pins.write(after, table, data)
     note = session.repo.live.read()
     counter = note.counter
-    if plan.counts:
+    if plan.writes:
         counter += 1
         session.repo.live.write(LiveNote(note.commit, after, note.counter))
         row = StateRow(session.repo.id, session.repo.branch, after, counter)
-        source.apply(_PlannedRows(session, tree, plan), row)
+        source.apply(_PlannedRows(plan), row, statements=plan.statements, made=plan.made)
     session.advance(session.repo.branch, after)
     session.repo.live.write(LiveNote(after, None, counter))
     moved(session, before, after)
     session.repo.pins.keep_only({after})
 
 
-def _check_tables(session: Session, old: Tree, after: Tree) -> None:
-    """Raises CannotApply where the live database lacks a table, or has it with other columns: an apply runs no DDL."""
+def _check_tables(session: Session, old: Tree, after: Tree, mend: Mending) -> None:
+    """Raises CannotApply where the live database lacks a table: an apply runs no DDL unless it is told to."""
     for name in after.tables:
-        if name not in old.tables:
-            if session.selection.chosen(name):
-                raise CannotApply(
-                    f'table "{name}" is on the branch and not in the live database',
-                    "create it there, then run it again",
-                )
-        elif old.tables[name].schema != after.tables[name].schema:
-            words = differences(_table(session, old, name).schema, _table(session, after, name).schema)
-            if words:
-                raise CannotApply(
-                    f'table "{name}" of the live database has another schema than the branch: {"; ".join(words)}',
-                    "bring it to the same schema, then run it again",
-                )
+        if name not in old.tables and name not in mend.tables and session.selection.chosen(name):
+            statements = creation(_table(session, after, name).ddl)
+            raise CannotApply(
+                f'table "{name}" is on the branch and not in the live database; what would make it:\n'
+                + "".join(f"{text};\n" for text in statements).rstrip("\n"),
+                "create it there, or run the command again with --with-schema",
+            )
 
 
-def _plan_table(session: Session, before: ObjectId, old: Tree, after: Tree, name: str) -> LiveDelta | None:
-    from prontosync.history.live_rows import LiveDelta, live_delta
+@dataclass(frozen=True)
+class _Before:
+    """What the live database holds: a commit, its tables, and of one of them perhaps something else."""
 
-    if old.tables[name] == after.tables[name] and old.conflicts.get(name) == after.conflicts.get(name):
-        same = _disputes(session, old, name)
-        pins = load_pins(session, before, name, same.schema) if same.rows else None
-        return LiveDelta(_no_changes(session, old, name), pins) if pins else None
+    commit: ObjectId
+    tree: Tree
+    as_live: AsLive | None
+
+
+def _plan_table(
+    session: Session, before: _Before, after: Tree, name: str, mend: Mending
+) -> tuple[Written, LiveDelta | None]:
+    """One table's changes as they are written, and in the branch's columns where the new state has pins."""
+    from prontosync.history.live_view import LiveView
+    from prontosync.history.written import Written, all_rows, written
+    from prontosync.tables.reader import StoredTable
+
+    if name not in before.tree.tables:
+        made = _table(session, after, name)
+        return Written(SourceTable(name, made.schema, made.ddl), all_rows(made)), None
+    added = mend.columns.get(name, {})
+    delta = _delta(session, before, after, name, tuple(added))
+    ddl = _table(session, before.tree, name).ddl
+    if before.as_live is not None:
+        ddl = StoredTable(session.cached_store, session.engine, name, before.as_live.state).ddl
+    view = live_view(_table(session, after, name).schema, ddl, session.hints(name))
+    if added:
+        names = {n: view.names.get(n, n) for n in view.schema.names if n in view.names or n in added}
+        view = LiveView(view.schema, names)
+        ddl = Ddl(ddl.dialect, ddl.statements, {**ddl.declared, **added}, ddl.forms, ddl.generated)
+    found = written(name, view, ddl, delta.deltas)
+    return found, delta if delta.pins else None
+
+
+def _delta(session: Session, before: _Before, after: Tree, name: str, empty: Sequence[str]) -> LiveDelta:
+    """In the columns of the new state."""
+    from prontosync.history.live_rows import LiveDelta, decode_pins, live_delta
+    from prontosync.history.recast import Recasting, hinted, recast, recast_disputes
+    from prontosync.tables.reader import StoredTable
+
+    old = before.tree
+    same = old.tables[name] == after.tables[name] and old.conflicts.get(name) == after.conflicts.get(name)
+    if same and before.as_live is None and not empty:
+        disputes = _disputes(session, old, name)
+        kept = load_pins(session, before.commit, name, disputes.schema) if disputes.rows else None
+        return LiveDelta(_no_changes(session, old, name), kept or {})
     mine, other = _disputes(session, old, name), _disputes(session, after, name)
-    held = load_pins(session, before, name, mine.schema) if mine.rows else {}
-    return live_delta(_table(session, old, name), mine, held or {}, _table(session, after, name), other)
+    held = load_pins(session, before.commit, name, mine.schema) if mine.rows else {}
+    table, target = _table(session, old, name), _table(session, after, name)
+    if before.as_live is not None:
+        table = StoredTable(session.cached_store, session.engine, name, before.as_live.state)
+        held = decode_pins(table.schema, before.as_live.pins) if before.as_live.pins else held
+    if differences(table.schema, target.schema):
+        named = hinted(table.schema, table.ddl, session.hints(name))
+        names = {new: named.old_name(new) for new in named.new.names if new in target.schema.names}
+        recasting = Recasting(table.schema, target.schema, table.ddl, names)
+        table, mine = recast(table, recasting, session.cached_store), recast_disputes(mine, recasting)
+        held = {key: row and recasting.row(row) for key, row in (held or {}).items()}
+    return live_delta(table, mine, held or {}, target, other, empty)
 
 
 def _no_changes(session: Session, tree: Tree, name: str) -> Deltas:
@@ -143,14 +201,12 @@ def _no_changes(session: Session, tree: Tree, name: str) -> Deltas:
 class _PlannedRows:
     """A plan's changes as a source takes them, piece by piece, as often as asked for."""
 
-    def __init__(self, session: Session, tree: Tree, plan: Plan) -> None:
-        self._session, self._tree, self._plan = session, tree, plan
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
 
     def __iter__(self) -> Iterator[RowChanges]:
         for name, deltas in self._plan.changes.items():
-            table = _table(self._session, self._tree, name)
-            said = SourceTable(name, table.schema, table.ddl)
-            yield from (_row_changes(said, delta) for delta in deltas)
+            yield from (_row_changes(self._plan.tables[name], delta) for delta in deltas)
 
 
 def _row_changes(table: SourceTable, delta: Delta) -> RowChanges:

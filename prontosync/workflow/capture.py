@@ -18,6 +18,7 @@ from prontosync.workflow.session import Session
 if TYPE_CHECKING:
     from prontosync.history.captured_rows import CapturedRows, Missed
     from prontosync.history.live_rows import DisputedRows
+    from prontosync.history.live_view import LiveView
     from prontosync.model.objects import TableState
     from prontosync.tables.reader import StoredTable
     from prontosync.workflow.live import LiveTree
@@ -59,12 +60,14 @@ class Capture:
     def rows(self, live: SourceState, table: StoredTable, disputed: DisputedRows | None) -> TableState | None:
         """The table as it is now, from the rows that were noted; None where it must be read in full."""
         from prontosync.history.captured_rows import CapturedRows, next_state
+        from prontosync.history.live_view import live_view
 
         mark = self._mark(live, table.name)
         if mark is None:
             return None
+        view = live_view(table.schema, table.ddl, self._session.hints(table.name))
         if self._full:
-            noted = _changed(live, table, mark, lambda changed: CapturedRows.of(table, changed), None)
+            noted = _changed(live, table, view, mark, lambda changed: CapturedRows.of(table, view, changed), None)
             if noted is not None:
                 self._noted[table.name] = noted
             return None
@@ -74,8 +77,9 @@ class Capture:
         return _changed(
             live,
             table,
+            view,
             mark,
-            lambda changed: next_state(table, changed, disputed, exact),
+            lambda changed: next_state(table, view, changed, disputed, exact),
             disputed,
         )
 
@@ -143,6 +147,7 @@ def _highest(table: StoredTable) -> int | None:
 def _changed(
     live: SourceState,
     table: StoredTable,
+    view: LiveView,
     mark: MarkNote,
     consume: Callable[[ChangedRows], T],
     also: DisputedRows | None,
@@ -152,11 +157,11 @@ def _changed(
         table.name,
         Mark(mark.sequence, mark.random),
         mark.token,
-        SourceTable(table.name, table.schema, table.ddl),
+        SourceTable(table.name, view.live, table.ddl),
         consume,
         rows=mark.rows,
         highest=mark.highest,
-        extra_keys=also.keys if also else None,
+        extra_keys=also.keys.rename_columns(view.live.key) if also else None,
         limit=WHILE_HELD if live.holds_till else MOST_CHANGED,
     )
 

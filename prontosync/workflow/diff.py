@@ -53,8 +53,8 @@ class Diff:
         self._session, self._key, self._tables = session, key, tables
         self._trees = TreeDiff(session.engine, old.store, old.tree, new.store, new.tree, tables, session.progress)
 
-    def schema_changes(self) -> list[SchemaChange]:
-        return self._trees.schema_changes()
+    def schema_changes(self, *, all_of_it: bool = False) -> list[SchemaChange]:
+        return self._trees.schema_changes(all_of_it=all_of_it)
 
     def tables(self) -> Iterator[TableDiff]:
         """Tables with rows that differ, in name order. Raises UnknownRow where neither state has the row asked for."""

@@ -8,16 +8,18 @@ revert, undo.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from prontosync.errors import Moved
-from prontosync.history.commits import Tree
+from prontosync.history.commits import Tree, with_ddl
 from prontosync.history.merge import Counts
+from prontosync.history.schema_merge import SchemaConflict
 from prontosync.model.ids import ObjectId
-from prontosync.model.objects import Changes
+from prontosync.model.objects import Changes, Parent
 from prontosync.sources.contract import ConstraintBroken, RowsMoved
 from prontosync.workflow.apply import Plan, plan_apply, write_live
 from prontosync.workflow.live import conflict_count
+from prontosync.workflow.mending import mending
 from prontosync.workflow.session import Session
 from prontosync.workflow.snapshot import Snapshot, take_snapshot
 
@@ -42,12 +44,13 @@ class Next:
     fast_forward: bool = False
     counts: Mapping[str, Counts] = field(default_factory=dict)
     waiting: tuple[str, ...] = ()
+    unmerged: tuple[SchemaConflict, ...] = ()
 
 
 @dataclass(frozen=True)
 class Outcome:
     """``head`` is where the branch is now; ``before`` where it was after the snapshot; ``applied`` is None without a
-    source."""
+    source. ``statements`` were run in the live database."""
 
     next: Next
     before: ObjectId
@@ -55,6 +58,7 @@ class Outcome:
     conflicts: int
     applied: Mapping[str, Changes] | None
     snapshot: Snapshot | None = None
+    statements: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,14 +135,39 @@ def _with_source(
     session: Session, event: str, build: Build, snapshot: Snapshot, before: ObjectId, allow_deletes: Sequence[str]
 ) -> Outcome:
     with session.repo.objects.batch():
-        following = build(before)
+        following = _with_columns(session, build(before), snapshot, before)
     applied: Mapping[str, Changes] = {}
+    statements: tuple[str, ...] = ()
     if following.commit is not None and following.commit != before:
-        plan = plan_apply(session, before, session.commits.tree(following.commit))
+        plan = plan_apply(session, before, session.commits.tree(following.commit), snapshot.as_live)
         write_live(session, before, following.commit, plan, allow_deletes)
-        applied = plan.counts
+        applied, statements = plan.counts, plan.statements
         _note(session, event, before, following.commit)
-    return _outcome(session, following, before, applied, snapshot)
+    return replace(_outcome(session, following, before, applied, snapshot), statements=statements)
+
+
+def _with_columns(session: Session, following: Next, snapshot: Snapshot, before: ObjectId) -> Next:
+    """What comes next, once the live database has the columns that arrived in it, or that it is to be given."""
+    head = following.commit or before
+    tree = session.commits.tree(head)
+    source = session.repo.config.source
+    if source is None or not source.apply:
+        return following
+    ddls = {name: found.state for name, found in snapshot.as_live.items() if name in tree.tables}
+    tables = {name: with_ddl(state, ddls.get(name, state)) for name, state in tree.tables.items()}
+    changed = tables != dict(tree.tables)
+    if not changed and not (following.commit is None and _is_mended(session, before)):
+        return following
+    words = "columns that came to the live database"
+    parents = (Parent(head, session.repo.branch),)
+    commit = session.commits.add(replace(tree, tables=tables), parents, session.stamp(), words, merge=True)
+    return replace(following, commit=commit, merged=following.merged, fast_forward=False)
+
+
+def _is_mended(session: Session, head: ObjectId) -> bool:
+    """Whether the live database is to get something although nothing else happens."""
+    tree = session.commits.tree(head)
+    return session.with_schema and bool(mending(session, tree, tree).statements)
 
 
 def _note(session: Session, event: str, before: ObjectId, after: ObjectId) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,6 +23,7 @@ from prontosync.workflow.session import Session
 from prontosync.workflow.terms import table_policies
 
 if TYPE_CHECKING:
+    from prontosync.history.carried import LiveColumns
     from prontosync.history.live_rows import DisputedRows, Pins
     from prontosync.sources.contract import LeftOut, Scan, SourceState
     from prontosync.tables.reader import StoredTable
@@ -43,7 +44,8 @@ class _Stopped(Exception):
 class LiveTree:
     """The live database as a state, and what changed against the branch's head. ``gone`` are tables that were there and
     are not any more; ``pins`` are bytes of pin files by table, ``more`` how many rows more the database has there than
-    the state."""
+    the state. ``as_live`` has, by table, what the database holds where columns arrived in it that the branch carried:
+    there the tree has the branch's values, which are yet to be written."""
 
     tree: Tree = EMPTY
     changes: dict[str, Changes] = field(default_factory=dict)
@@ -53,6 +55,15 @@ class LiveTree:
     more: dict[str, int] = field(default_factory=dict)
     schemas: dict[str, TableSchema] = field(default_factory=dict)
     held_seconds: float = 0.0
+    as_live: dict[str, AsLive] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AsLive:
+    """A table as the live database has it, and the bytes of its pins."""
+
+    state: TableState
+    pins: bytes | None
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,17 @@ class _ReadTable:
     conflicts: ObjectId | None
     pins: bytes | None
     more: int = 0
+    as_live: AsLive | None = None
+
+
+@dataclass(frozen=True)
+class _ToKeep:
+    """Rows on their way. ``refused`` are columns whose values did not fit the branch's type; ``as_live`` tells to keep
+    what the database has in columns that arrived."""
+
+    scan: Scan
+    refused: frozenset[str]
+    as_live: bool
 
 
 class LiveReader:
@@ -86,6 +108,8 @@ class LiveReader:
             conflicts.pop(name, None)
             if found.conflicts:
                 conflicts[name] = found.conflicts
+            if found.as_live is not None:
+                result.as_live[name] = found.as_live
             if found.pins is not None:
                 result.pins[name], result.more[name] = found.pins, found.more
             self._note_changes(result, name, found.state)
@@ -159,45 +183,97 @@ class LiveReader:
     def _whole(self, live: SourceState, name: str) -> _ReadTable:
         """A table with all its rows."""
         parent = self._stored(name)
-        found = live.scan(name, partial(self._consume, name, parent), parent.schema if parent else None)
+        found = self._scanned(live, name, parent, as_live=False)
+        if found.as_live is not None:
+            held = self._scanned(live, name, parent, as_live=True)
+            same = held.state.digest == found.state.digest and held.pins == found.pins
+            found = replace(held, as_live=None) if same else replace(found, as_live=AsLive(held.state, held.pins))
         if parent is not None and self._capture is not None:
             self._capture.check(parent, found.state)
         return found
+
+    def _scanned(self, live: SourceState, name: str, parent: StoredTable | None, *, as_live: bool) -> _ReadTable:
+        """The table, by as many scans as it takes until each column has a type that holds its values."""
+        from prontosync.history.recast import Unconvertible
+
+        refused: frozenset[str] = frozenset()
+        while True:
+            consume = partial(self._consume, name, parent, refused, as_live)
+            least = self._least(live, name, parent) if parent else {}
+            try:
+                return live.scan(name, consume, parent.schema if parent else None, least)
+            except Unconvertible as error:
+                if error.column in refused:
+                    raise
+                refused |= {error.column}
+
+    def _least(self, live: SourceState, name: str, parent: StoredTable) -> dict[str, str]:
+        """The types that the branch has, by live name, of columns that are declared as they were."""
+        from prontosync.history.live_view import live_view
+
+        view = live_view(parent.schema, parent.ddl, self._session.hints(name))
+        declared = live.describe(name).ddl.declared
+        return {
+            column: parent.schema.type_of(mine)
+            for mine, column in view.names.items()
+            if column in declared and declared[column] == parent.ddl.declared.get(column)
+        }
 
     def _captured(self, live: SourceState, name: str) -> _ReadTable | None:
         """A table of which it is known what changed."""
         parent, capture = self._stored(name), self._capture
         if parent is None or capture is None:
             return None
-        disputed = self._disputed(parent.name, parent.schema, parent)
+        disputed = self._disputed(parent.name, self._same_columns(parent), parent)
         with self._session.progress.task(f'reading what changed in "{parent.name}"', None, "rows"):
             state = capture.rows(live, parent, disputed)
         return self._read(state, parent.schema, disputed) if state is not None else None
 
-    def _consume(self, name: str, parent: StoredTable | None, scan: Scan) -> _ReadTable:
+    def _same_columns(self, parent: StoredTable) -> LiveColumns:
+        from prontosync.history.carried import LiveColumns
+        from prontosync.history.live_view import live_view
+        from prontosync.history.recast import Recasting
+
+        schema = parent.schema
+        narrow = live_view(schema, parent.ddl, self._session.hints(parent.name)).narrow
+        return LiveColumns(schema, narrow, Recasting(narrow, narrow, parent.ddl))
+
+    def _consume(
+        self, name: str, parent: StoredTable | None, refused: frozenset[str], as_live: bool, scan: Scan
+    ) -> _ReadTable:
         rows = parent.state.rows if parent else None
         with self._session.progress.task(f'reading "{name}"', rows, "rows") as task:
-            return self._keep(name, parent, scan, task)
+            return self._keep(name, parent, _ToKeep(scan, refused, as_live), task)
 
-    def _keep(self, name: str, parent: StoredTable | None, scan: Scan, task: Task) -> _ReadTable:
+    def _keep(self, name: str, parent: StoredTable | None, given: _ToKeep, task: Task) -> _ReadTable:
+        from prontosync.history.carried import Carried, Shown, live_columns
         from prontosync.tables.states import store_rows
 
-        schema, ddl = scan.table.schema, scan.table.ddl
+        scan = given.scan
+        every = live_columns(scan.table, parent, self._session.hints(name), given.refused)
+        columns = every.as_live if given.as_live else every
         engine = self._session.engine
-        disputed = self._disputed(name, schema, parent)
-        ordered = scan.ordered and disputed is None
-        rows = _told(self._until_stopped(scan.batches), scan.table.name, task, ordered)
+        disputed = self._disputed(name, columns, parent)
+        ordered = scan.ordered and disputed is None and columns.keeps_order
+        rows = columns.read(_told(self._until_stopped(scan.batches), scan.table.name, task, ordered))
         batches = disputed.rows(rows) if disputed else rows
+        shown = disputed.shown if disputed else Shown()
+        widening = Carried(parent, columns, shown) if parent is not None and columns.widens else None
         notes = self._session.repo.runs
         digests = notes.read(name, parent.state) if parent else None
-        stored = store_rows(self._store, engine, name, schema, ddl, batches, ordered, parent, digests=digests)
+        ddl = columns.declared(scan.table.ddl)
+        stored = store_rows(
+            self._store, engine, name, columns.schema, ddl, batches, ordered, parent,
+            digests=digests, widening=widening,
+        )  # fmt: skip
         state = stored.state
         if parent is not None and _alike(parent.state, state):
             state = parent.state
         recorded = self._store is self._session.repo.objects
         if recorded and stored.runs is not None and state.patches and tuple(stored.runs) != digests:
             notes.write(name, state, tuple(stored.runs))
-        return self._read(state, schema, disputed)
+        found = self._read(state, columns.schema, disputed)
+        return replace(found, as_live=AsLive(state, None)) if columns.arrived else found
 
     def _until_stopped(self, batches: Iterable[T]) -> Iterator[T]:
         for batch in batches:
@@ -213,20 +289,34 @@ class LiveReader:
         identity = write_disputes(self._store, disputed.disputes)
         return _ReadTable(state, schema, identity, encode_pins(schema, disputed.pins), disputed.more)
 
-    def _disputed(self, name: str, schema: TableSchema, parent: StoredTable | None) -> DisputedRows | None:
+    def _disputed(self, name: str, columns: LiveColumns, parent: StoredTable | None) -> DisputedRows | None:
         conflicts = self._tree.conflicts.get(name)
         if parent is None or conflicts is None or self._head is None:
             return None
         from prontosync.history.live_rows import DisputedRows
+        from prontosync.history.recast import hinted, recast_disputes
 
-        disputes = read_disputes(parent, conflicts)
-        pins = load_pins(self._session, self._head, name, parent.schema)
+        before = self._in_head(name)
+        assert before is not None
+        disputes = read_disputes(before, conflicts)
+        pins = load_pins(self._session, self._head, name, before.schema)
+        recasting = hinted(before.schema, before.ddl, self._session.hints(name))
+        if recasting.old is not recasting.new:
+            disputes = recast_disputes(disputes, recasting)
+            pins = {k: row and recasting.row(row) for k, row in pins.items()} if pins is not None else None
         branch = self._session.repo.branch
         origin = Origin(branch, self._head, "cell", self._session.now())
-        policies = table_policies(in_force(self._session, self._head), name, lambda: schema)
-        return DisputedRows(self._session.engine, disputes, pins, origin, schema, policies)
+        policies = table_policies(in_force(self._session, self._head), name, lambda: columns.schema)
+        return DisputedRows(self._session.engine, disputes, pins, origin, columns, policies)
 
     def _stored(self, name: str) -> StoredTable | None:
+        """The table of the head, with the newest names of its columns."""
+        from prontosync.history.recast import under_hints
+
+        table = self._in_head(name)
+        return under_hints(table, self._session.hints(name))[0] if table is not None else None
+
+    def _in_head(self, name: str) -> StoredTable | None:
         from prontosync.tables.reader import StoredTable
 
         state = self._tree.tables.get(name)
@@ -238,11 +328,11 @@ class LiveReader:
             result.changes[name] = state.changes
 
     def _gone(self, live: SourceState) -> tuple[str, ...]:
-        """Tables of the head that the source does not have any more; one that is left out, or that the configuration
-        excludes, is still there."""
+        """Tables of the head that the source does not have any more, and those that end by rule; one that is left out,
+        or that the configuration excludes, is still there."""
         there = {*live.tables, *(left.name for left in live.left_out)}
-        chosen = self._session.selection.chosen
-        return tuple(sorted(name for name in self._tree.tables if name not in there and chosen(name)))
+        chosen, hints = self._session.selection.chosen, self._session.hints
+        return tuple(sorted(n for n in self._tree.tables if (n not in there and chosen(n)) or hints(n).gone))
 
 
 def _told(batches: Iterable[Batch], table: str, task: Task, ordered: bool) -> Iterator[Batch]:

@@ -19,7 +19,7 @@ from prontosync.workflow import rules
 from prontosync.workflow.integrate import Next
 from prontosync.workflow.live import table_disputes
 from prontosync.workflow.session import Session
-from prontosync.workflow.terms import policies_by, writer_of
+from prontosync.workflow.terms import hints_by, policies_by, writer_of
 
 if TYPE_CHECKING:
     from prontosync.history.provenance import Provenance
@@ -72,20 +72,25 @@ def build_merge(session: Session, head: ObjectId, theirs: Theirs, prefer: str | 
     mine = session.ancestry.only_in([head], [theirs.commit])
     other = session.ancestry.only_in([theirs.commit], [head])
     said = rules.in_force(session, head, theirs.commit, theirs.branch)
+    session.said = said
     owed = _owed(session, head, theirs, said)
     same = theirs.direction == "same"
     if same and other and not mine and not session.refused:
         return Next(theirs.commit, merged=True, fast_forward=True, counts=forward_counts(session, head, theirs.commit))
-    if not owed and (not other or (not same and brings_nothing(session, other))):
+    idle = not other or (not same and brings_nothing(session, other))
+    if idle and not owed:
         return again(session, head, theirs, said)
     rules.tell_contradictions(session, said)
     policy = rules.named(session, said, head, theirs.commit)
     result = _merged(session, head, theirs, said, prefer)
+    if idle and same_tables(result.tree, session.commits.tree(head)):
+        return Next(None, unmerged=result.unmerged)
     parents = (Parent(head, session.repo.branch), Parent(theirs.commit, theirs.branch))
     words = message or f"merge {theirs.branch} into {session.repo.branch}"
     automatic = not result.preferred and not rules.is_new(session, said, head, theirs.commit)
-    commit = session.commits.add(result.tree, parents, session.stamp(), words, automatic, policy)
-    return Next(commit, merged=True, counts=result.counts, waiting=result.waiting)
+    aside = [conflict.table for conflict in result.unmerged]
+    commit = session.commits.add(result.tree, parents, session.stamp(), words, automatic, policy, aside)
+    return Next(commit, True, counts=result.counts, waiting=result.waiting, unmerged=result.unmerged)
 
 
 def again(session: Session, head: ObjectId, theirs: Theirs, said: Rules) -> Next:
@@ -186,8 +191,10 @@ def terms_for(session: Session, theirs: Theirs, said: Rules, prefer: str | None)
     return MergeTerms(
         takes=lambda table: takes(said, table, theirs.direction),
         policies=policies_by(said),
-        adopt_new=session.repo.config.source is None,
+        adopt_new=session.repo.config.source is None or session.with_schema,
         prefer=prefer,
+        hints=hints_by(said),
+        rekey=session.repo.config.source is None,
     )
 
 
@@ -209,11 +216,12 @@ def writers(session: Session, head: ObjectId, theirs: Theirs, said: Rules) -> tu
 
 
 def _owed(session: Session, head: ObjectId, theirs: Theirs, said: Rules) -> bool:
-    """Whether a table that waited when theirs was merged has come to the live database since."""
+    """Whether a table that waited when theirs was merged has come to the live database since, or is to."""
     tips = session.ancestry.merge_bases([head], theirs.commit)
     here = session.commits.tree(head).tables
     strangers = session.bases().strangers(head, tips)
-    return any(name in here and takes(said, name, theirs.direction) for name in strangers)
+    wanted = strangers if session.with_schema else strangers & here.keys()
+    return any(takes(said, name, theirs.direction) for name in wanted)
 
 
 def takes(said: Rules, table: str, direction: Direction) -> bool:

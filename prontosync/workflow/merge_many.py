@@ -91,6 +91,7 @@ def build_all(
     forward = _forwarded(session, head, sides)
     now = forward.commit or head
     said = _rules(session, now, sides)
+    session.said = said
     chosen = _Choice(session, now, said)
     for theirs in sides:
         chosen.consider(theirs, prefer.get(theirs))
@@ -125,7 +126,8 @@ class _Choice:
         session = self.session
         new, tips = self._reach.beyond(theirs.commit)
         strange = self._bases.strangers(self.head, tips, self._joined)
-        owed = any(name in self._tables and takes(self.said, name, theirs.direction) for name in strange)
+        wanted = strange if session.with_schema else strange & self._tables
+        owed = any(takes(self.said, name, theirs.direction) for name in wanted)
         if not owed and (not new or (theirs.direction != "same" and brings_nothing(session, new))):
             return
         base = self._bases.base_at(tips, self.head, theirs.commit, self._joined)
@@ -161,7 +163,8 @@ def _both(first: Next, then: Next) -> Next:
     names = [*first.counts, *(name for name in then.counts if name not in first.counts)]
     counts = {name: added(first.counts.get(name, Counts()), then.counts.get(name, Counts())) for name in names}
     forward = first.fast_forward and then.fast_forward
-    return Next(then.commit, True, forward, counts, (*first.waiting, *then.waiting))
+    aside = (*first.unmerged, *then.unmerged)
+    return Next(then.commit, True, forward, counts, (*first.waiting, *then.waiting), aside)
 
 
 def _build(session: Session, head: ObjectId, chosen: _Choice, message: str) -> Next:
@@ -182,8 +185,9 @@ def _build(session: Session, head: ObjectId, chosen: _Choice, message: str) -> N
     parents = (Parent(head, session.repo.branch), *(Parent(t.commit, t.branch) for t in chosen.sides))
     words = message or _message(session, chosen.sides)
     automatic = not result.preferred and not rules.is_new(session, said, head, *commits)
-    commit = session.commits.add(result.tree, parents, session.stamp(), words, automatic, policy)
-    return Next(commit, merged=True, counts=result.counts, waiting=result.waiting)
+    aside = [conflict.table for conflict in result.unmerged]
+    commit = session.commits.add(result.tree, parents, session.stamp(), words, automatic, policy, aside)
+    return Next(commit, True, counts=result.counts, waiting=result.waiting, unmerged=result.unmerged)
 
 
 def _rules(session: Session, head: ObjectId, sides: Sequence[Theirs]) -> Rules:

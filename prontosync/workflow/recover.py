@@ -81,8 +81,9 @@ def _merge_back(session: Session, copy: _Copy, author: str | None, allow_deletes
     head, branch, now = session.need_head(), session.repo.branch, session.now()
     ours, theirs = session.commits.tree(head), session.commits.tree(copy.commit)
     sides = Sides(copy.base, ours, theirs, Origin(branch, head, "", now), Origin(branch, copy.commit, "", now))
+    terms = MergeTerms(adopt_new=True, hints=session.hints)
     with session.repo.objects.batch():
-        merged = merge_trees(session.merge_store, session.engine, sides, MergeTerms(adopt_new=True), session.progress)
+        merged = merge_trees(session.merge_store, session.engine, sides, terms, session.progress)
         parents = (Parent(head, branch), Parent(copy.commit, branch))
         words = "merge the restored copy with the branch"
         commit = session.commits.add(merged.tree, parents, session.stamp(author), words, merge=True)

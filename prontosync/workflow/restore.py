@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from prontosync.errors import Unfit
+from prontosync.history.written import stored_rows
 from prontosync.model import encoding
 from prontosync.model.ids import ObjectId, ObjectName
 from prontosync.model.progress import told_as
@@ -45,7 +48,11 @@ def restore(session: Session, commit: ObjectId, target: Source) -> Restored:
     database = DatabaseDdl(DIALECT)
     if tree.database is not None:
         database = encoding.decode(session.repo.objects.read(ObjectName(tree.database, "json")), DatabaseDdl)
-    rows = [told_as(t.batches(), f'building "{t.name}"', t.state.rows, session.progress) for t in tables]
-    described = [SourceTable(table.name, table.schema, table.ddl) for table in tables]
-    target.build(list(zip(described, rows, strict=True)), database)
+    target.build([_told(session, table) for table in tables], database)
     return Restored(commit, {table.name: table.state.rows for table in tables})
+
+
+def _told(session: Session, table: StoredTable) -> tuple[SourceTable, Iterator[Any]]:
+    """A table for its new database: without the columns that the branch carries for others."""
+    described, rows = stored_rows(table)
+    return described, told_as(rows, f'building "{table.name}"', table.state.rows, session.progress)

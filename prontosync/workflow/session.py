@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prontosync.disk.config import ConfigError, located
+from prontosync.disk.config import ConfigError, TableConfig, located
 from prontosync.disk.files import free_bytes
 from prontosync.disk.objects import ObjectStore, OverlayObjectStore
 from prontosync.disk.refs import Mover
@@ -20,9 +20,11 @@ from prontosync.errors import NoSpace, NotFound
 from prontosync.history.ancestry import Ancestry
 from prontosync.history.commits import Commits, Stamp
 from prontosync.history.revisions import Moment, Revisions
+from prontosync.model.hints import Hints
 from prontosync.model.ids import ObjectId
 from prontosync.model.names import RefName
 from prontosync.model.progress import SILENT, Progress
+from prontosync.model.rules import Rules
 from prontosync.model.values import Row
 
 if TYPE_CHECKING:
@@ -64,12 +66,18 @@ class World:
 class Session:
     """The repository that one command works on. Closing it closes the engine and keeps what was learnt of the history.
 
-    ``engine`` is for callers that work on several repositories; they close it themselves."""
+    ``engine`` is for callers that work on several repositories; they close it themselves. ``with_schema`` tells an
+    apply to bring the live database's definitions to what the branch has."""
+
+    with_schema = False
 
     def __init__(self, repo: Repository, world: World, engine: Engine | None = None) -> None:
         self.repo, self.world, self._given = repo, world, engine
         self.commits = Commits(repo.objects)
         self.ancestry = Ancestry(self.commits, repo.inner / "cache" / "depths")
+        self.said: Rules | None = None
+        """The rules by which this run merges, once that is known."""
+        self._said: dict[ObjectId | None, Rules] = {}
         self.refused: dict[str, dict[Row, Breach]] = {}
         """Rows by table and key that the live database refused in this run: merges hold them back."""
 
@@ -131,11 +139,17 @@ class Session:
         """Which tables of the live database are read, and how."""
         from prontosync.sources.contract import TableOptions
         from prontosync.sources.survey import Selection
+        from prontosync.workflow.terms import hints_by
 
         config = self.repo.config
-        options = {name: TableOptions(said.key, said.skip) for name, said in config.tables.items()}
+        hints, tables = hints_by(self._in_force()), {*config.tables, *self._in_force().shared.tables}
+        said = {name: config.tables.get(name) or TableConfig() for name in tables}
+        options = {name: TableOptions(one.key, one.skip, hints(name).dropped) for name, one in said.items()}
+        gone = frozenset(name for name in tables if hints(name).gone)
         chosen = config.source
-        return Selection(chosen.tables, chosen.exclude, options) if chosen else Selection(options=options)
+        if chosen is None:
+            return Selection(options=options, gone=gone)
+        return Selection(chosen.tables, chosen.exclude, options, gone)
 
     def need_source(self) -> Source:
         if self.source is None:
@@ -170,16 +184,31 @@ class Session:
             raise NoHead(f'branch "{self.repo.branch}" has no commits yet', f"begin with: {first}")
         return head
 
+    def hints(self, table: str) -> Hints:
+        """What is said of a table's schema, by the rules in force: names that changed, and ends that are confirmed."""
+        from prontosync.workflow.terms import hints_by
+
+        return hints_by(self._in_force())(table)
+
+    def _in_force(self) -> Rules:
+        """The rules of this run's merge, or else those in force at the head."""
+        from prontosync.workflow.rules import in_force
+
+        head = self.head()
+        if self.said is None and head not in self._said:
+            self._said = {head: in_force(self, head)}
+        return self.said or self._said[head]
+
     def bases(self) -> Bases:
         from prontosync.history.bases import Bases
         from prontosync.history.merge import MergeTerms
         from prontosync.workflow.rules import of_tips
-        from prontosync.workflow.terms import policies_by, writer_of, writer_of_all
+        from prontosync.workflow.terms import hints_by, policies_by, writer_of, writer_of_all
 
         def terms(tips: Sequence[ObjectId]) -> tuple[MergeTerms, Writer, Writer]:
             rules = of_tips(self, tips)
             writers = writer_of_all(self.commits, tips[:-1], rules), writer_of(self.commits, tips[-1], rules)
-            return MergeTerms(policies=policies_by(rules)), *writers
+            return MergeTerms(policies=policies_by(rules), hints=hints_by(rules)), *writers
 
         return Bases(self.ancestry, self.cached_store, self.engine, terms, self.progress)
 

@@ -16,7 +16,7 @@ from prontosync.model.schema import differences
 from prontosync.sources.contract import LeftOut, StateRow
 from prontosync.workflow import seen
 from prontosync.workflow.capture import Capture, prune
-from prontosync.workflow.live import HoldsTill, LiveReader, LiveTree, keep_pins
+from prontosync.workflow.live import AsLive, HoldsTill, LiveReader, LiveTree, keep_pins
 from prontosync.workflow.rules import after_edit
 from prontosync.workflow.session import Session
 
@@ -42,7 +42,8 @@ class RestoredCopy(Moved):
 class Snapshot:
     """``commit`` is the new commit, None where nothing changed; ``head`` is where the branch is now. ``missed`` is what
     ``full`` found and no trigger had noted, by table; ``in_full`` are the tables that are tracked and were read in full
-    all the same, and why."""
+    all the same, and why. ``as_live`` is what the live database has of tables in which columns arrived that the branch
+    carried; the next apply writes the branch's values there."""
 
     commit: ObjectId | None
     head: ObjectId | None
@@ -52,6 +53,7 @@ class Snapshot:
     held_seconds: float = 0.0
     missed: Mapping[str, Missed] = field(default_factory=dict)
     in_full: Mapping[str, str] = field(default_factory=dict)
+    as_live: Mapping[str, AsLive] = field(default_factory=dict)
 
 
 def take_snapshot(
@@ -77,7 +79,8 @@ def take_snapshot(
         taken = _read(session, options, brief=not full and Capture(session, session.head()).promising)
     except HoldsTill:
         taken = _read(session, options, brief=False)
-    seen.remember(session, look, taken.head, taken.left_out)
+    # Where values are yet to be written, the database is to be read again however it looks.
+    seen.remember(session, None if taken.as_live else look, taken.head, taken.left_out)
     prune(session)
     return taken
 
@@ -152,6 +155,8 @@ def guard_deletes(session: Session, before: Tree, found: LiveTree, allowed: Sequ
             deleted = _deleted(session, name, before.tables[name], found.tree.tables[name], changes)
             check_deletes(session, name, deleted, before.tables[name].rows, allowed)
     for name in found.gone:
+        if session.hints(name).gone:
+            continue
         check_deletes(session, name, before.tables[name].rows, before.tables[name].rows, allowed, dropped=True)
 
 
@@ -218,7 +223,9 @@ def _finish(
     else:
         session.repo.captured.remove()
     changes = {name: change for name, change in found.changes.items() if commit is not None}
-    return Snapshot(commit, now, changes, found.left_out, found.gone, found.held_seconds, missed, in_full)
+    return Snapshot(
+        commit, now, changes, found.left_out, found.gone, found.held_seconds, missed, in_full, found.as_live
+    )
 
 
 def _copy_message(session: Session, row: StateRow | None, foreign: bool, older: bool) -> str:

@@ -18,6 +18,7 @@ from prontosync.workflow.remotes import remotes_for_push
 from prontosync.workflow.session import Session
 from prontosync.workflow.snapshot import check_copy
 from prontosync.workflow.states import LiveState, live_state, remote_branches
+from prontosync.workflow.versions import Aside, Carried, asides, carried
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Status:
 
     ``other`` is the branch of the same name on the first remote that is pushed to, None where it was never seen.
     ``waiting`` are tables that the upstream has and the live database lacks. ``trouble`` is what keeps the next run
-    from working as usual, or what it will mend, with a hint.
+    from working as usual, or what it will mend, with a hint. ``carried`` are columns that the branch has and the live
+    database lacks, ``asides`` tables that do not go together with those of other branches.
     """
 
     branch: RefName
@@ -54,6 +56,8 @@ class Status:
     waiting: tuple[str, ...] = ()
     held_seconds: float = 0.0
     trouble: tuple[ProntoError, ...] = ()
+    carried: Mapping[str, Carried] = field(default_factory=dict)
+    asides: tuple[Aside, ...] = ()
 
     @property
     def differs(self) -> bool:
@@ -83,6 +87,7 @@ def status(session: Session) -> Status:
         session.repo.journal.last("sync"),
         session.source is not None,
         tuple(sorted(session.repo.config.remotes)),
+        asides=tuple(asides(session, head)) if head else (),
     )
     if session.source is None:
         return replace(known, trouble=_rules_trouble(session))
@@ -106,6 +111,7 @@ def _with_live(session: Session, known: Status, live: LiveState) -> Status:
         waiting=_waiting(session, live),
         held_seconds=found.held_seconds,
         trouble=_trouble(session, live),
+        carried=carried(session, live.base) if live.base else {},
     )
 
 
@@ -173,7 +179,8 @@ def _waiting(session: Session, live: LiveState) -> tuple[str, ...]:
     there = session.commits.tree(target).tables
     said = rules.in_force(session, live.base, target, upstream.partition("/")[2] if upstream else None)
     here = {*live.found.tree.tables, *live.found.tree.dropped, *(left.name for left in live.found.left_out)}
-    return tuple(sorted(name for name in there if name not in here and rules.flow(said, name) != "own"))
+    ended = session.hints
+    return tuple(sorted(n for n in there if n not in here and rules.flow(said, n) != "own" and not ended(n).gone))
 
 
 def _other(session: Session, head: ObjectId | None) -> Standing | None:

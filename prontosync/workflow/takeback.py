@@ -22,7 +22,7 @@ from prontosync.tables.states import store_changes
 from prontosync.workflow import rules
 from prontosync.workflow.integrate import Build, Forecast, Next, Outcome, forecast, integrate
 from prontosync.workflow.session import Session
-from prontosync.workflow.terms import taking_back
+from prontosync.workflow.terms import hints_by, taking_back
 
 _MOVES = ("merge", "pull")
 
@@ -116,7 +116,12 @@ def _build(session: Session, head: ObjectId, inverse: _Inverse, part: Part) -> N
     base, theirs = _limited(session, inverse, part)
     sides = Sides(base, ours, theirs, Origin(session.repo.branch, head, "", session.now()), inverse.origin)
     said = rules.in_force(session, head)
-    terms = MergeTerms(takes=lambda table: part.table in (None, table), policies=taking_back(said), adopt_new=False)
+    terms = MergeTerms(
+        takes=lambda table: part.table in (None, table),
+        policies=taking_back(said),
+        adopt_new=False,
+        hints=hints_by(said),
+    )
     merged = merge_trees(session.merge_store, session.engine, sides, terms, session.progress)
     merged = with_holds(session, ours, merged, [(theirs, inverse.origin)])
     states = Four(base, ours, theirs, merged.tree)
@@ -144,17 +149,18 @@ def _limited(session: Session, inverse: _Inverse, part: Part) -> tuple[Tree, Tre
     store = session.merge_store  # theirs may be taken whole: not from a cache
     base = StoredTable(store, session.engine, table, inverse.base.tables[table])
     theirs = StoredTable(store, session.engine, table, inverse.theirs.tables[table])
-    if differences(base.schema, theirs.schema):
-        return inverse.base, inverse.theirs  # the merge refuses it, and says what differs
     wanted = tuple(canonical(value) for value in parse_key(key, table, base.schema))
-    mine, other = _row(base, base.schema, wanted), _row(theirs, base.schema, wanted)
+    mine = _row(base, base.schema, wanted)
+    other = _row_across(theirs, base.schema, wanted, mine)
     if mine is None and other is None:
         raise UnknownRow(f'table "{table}" has no row "{key}" in that commit', f"prontosync log --table {table}")
     patch = row_patch(base.schema, [other] if other else [], [mine] if mine and not other else [])
     state = store_changes(base, patch)
     disputes = read_disputes(base, inverse.base.conflicts.get(table))
-    before = read_disputes(theirs, inverse.theirs.conflicts.get(table)).in_columns(base.schema)
-    identity = write_disputes(store, _with_one(disputes, before, wanted))
+    if not differences(base.schema, theirs.schema):
+        before = read_disputes(theirs, inverse.theirs.conflicts.get(table)).in_columns(base.schema)
+        disputes = _with_one(disputes, before, wanted)
+    identity = write_disputes(store, disputes)
     conflicts = {name: i for name, i in inverse.base.conflicts.items() if name != table}
     limited = replace(
         inverse.base,
@@ -168,6 +174,21 @@ def _row(table: StoredTable, schema: TableSchema, key: Row) -> Row | None:
     """A row by its key, in the columns of ``schema``."""
     rows = table.rows_at(keys_table(schema, [key])).select(schema.names)
     return rows_by_key(schema, rows).get(key)
+
+
+def _row_across(table: StoredTable, schema: TableSchema, key: Row, otherwise: Row | None) -> Row | None:
+    """A row by its key, in the columns of ``schema``; what the table does not have so is as in another row."""
+    if not differences(schema, table.schema):
+        return _row(table, schema, key)
+    types = {column.name: column.type for column in table.schema.columns}
+    if table.schema.key != schema.key or any(types[name] != kind for name, kind in schema.key_types):
+        raise UnknownRow("the table had another key in that commit", "take back the whole table: leave out --key")
+    found = _row(table, table.schema, key)
+    if found is None:
+        return None
+    held = dict(zip(schema.names, otherwise or (None,) * len(schema.names), strict=True))
+    had = dict(zip(table.schema.names, found, strict=True))
+    return tuple(had[c.name] if types.get(c.name) == c.type else held[c.name] for c in schema.columns)
 
 
 def _with_one(disputes: Disputes, other: Disputes, key: Row) -> Disputes:

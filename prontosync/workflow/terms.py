@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from prontosync.history.commits import Commits
 from prontosync.history.policies import HEAD_OFFICE, NO_POLICIES, Policies, Writer, policies_of
+from prontosync.model.hints import NO_HINTS, Hints, HintsOf
 from prontosync.model.ids import ObjectId
 from prontosync.model.rules import SUM, Rules, TableRules, effective, only_added
 from prontosync.model.schema import TableSchema
@@ -26,6 +27,18 @@ def table_policies(rules: Rules, name: str, schema: Callable[[], TableSchema]) -
     if said == TableRules():
         return NO_POLICIES
     return policies_of(schema(), rules, said, only_added(rules, name))
+
+
+def hints_by(rules: Rules) -> HintsOf:
+    """What these rules say of a table's schema."""
+
+    def hints(table: str) -> Hints:
+        said = effective(rules, table)
+        if not said.renamed and not said.dropped and not said.gone:
+            return NO_HINTS
+        return Hints(said.renamed, frozenset(said.dropped), said.gone)
+
+    return hints
 
 
 def taking_back(rules: Rules) -> Callable[[StoredTable], Policies]:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prontosync.history.carried import plain_columns
 from prontosync.history.disputes import Dispute, Disputes, Origin, name_order, rows_by_key
 from prontosync.history.live_rows import DisputedRows, KeyChanged, live_delta
 from prontosync.history.sets import Cells, Rows, State, is_settled, settled, shown_row
@@ -99,7 +100,7 @@ def test_a_snapshot_replaces_the_tills_own_candidate_only(keeper: Keeper, seed: 
     disputes = _disputes(states)
     pins = {key: before.get(key[0]) for key in disputes.rows}
     now = _till(before, rng)
-    reading = DisputedRows(keeper.engine, disputes, pins if known else None, ORIGIN, SCHEMA)
+    reading = DisputedRows(keeper.engine, disputes, pins if known else None, ORIGIN, plain_columns(SCHEMA))
     rows = as_table(SCHEMA, now.values())
     found = {row[1]: row for batch in reading.rows(pieces(rows, seed)) for row in _rows(batch)}
     for key in KEYS:
@@ -155,7 +156,7 @@ def test_a_dispute_in_a_column_that_is_gone_is_over(keeper: Keeper) -> None:
     disputes = Disputes(SCHEMA, {(7,): Dispute(state)})
     schema = TableSchema((Column("id", "int64"), Column("price", "decimal(9,2)"), Column("new", "bool")), ("id",))
     pins = {(7,): (1, 7, Decimal(1), "a")}
-    reading = DisputedRows(keeper.engine, disputes, pins, ORIGIN, schema)
+    reading = DisputedRows(keeper.engine, disputes, pins, ORIGIN, plain_columns(schema))
     rows = [row for batch in reading.rows(pieces(as_table(schema, [(7, Decimal(3), True)]), 1)) for row in _rows(batch)]
     (dispute,) = reading.disputes.rows.values()
     assert dispute.state == Cells((frozenset([7]), frozenset([Decimal(2), Decimal(3)]), frozenset([True])))
@@ -166,5 +167,5 @@ def test_a_key_that_changes_under_a_dispute_is_refused(keeper: Keeper) -> None:
     disputes = Disputes(SCHEMA, {(7,): Dispute(Rows(frozenset([(1, 7, None, "a"), None])))})
     for schema in (TableSchema(SCHEMA.columns, ("id", "note")), TableSchema((Column("id", "text"),), ("id",))):
         with pytest.raises(KeyChanged) as changed:
-            DisputedRows(keeper.engine, disputes, None, ORIGIN, schema)
+            DisputedRows(keeper.engine, disputes, None, ORIGIN, plain_columns(schema))
         assert changed.value.exit == 18

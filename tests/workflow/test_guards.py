@@ -192,12 +192,19 @@ def test_a_schema_that_changes_under_an_open_conflict_keeps_what_both_have(chain
     assert [state.cells[2] for state in _states(one)] == [frozenset([12, 14])]
     one.sql("ALTER TABLE item DROP COLUMN name")
     one.snapshot()
+    assert len(one.disputes()) == 2
+    assert [column.name for column in _columns(one)] == ["id", "price", "colour", "name"]
+    assert _columns(one)[0] == Column("id", "int64")
+    one.set("table.item.dropped", '["name"]')
+    one.snapshot()
     assert len(one.disputes()) == 1
-    with one.session() as session:
+    assert [column.name for column in _columns(one)] == ["id", "price", "colour"]
+
+
+def _columns(place: Place) -> tuple[Column, ...]:
+    with place.session() as session:
         state = session.commits.tree(session.need_head()).tables["item"]
-        names = read_schema(session.repo.objects, "item", state.schema).columns
-    assert [column.name for column in names] == ["id", "price", "colour"]
-    assert names[0] == Column("id", "int64")
+        return read_schema(session.repo.objects, "item", state.schema).columns
 
 
 def _states(place: Place) -> list[Cells]:

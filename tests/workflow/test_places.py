@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
-from prontosync.errors import Unfit
 from prontosync.history.sets import Rows
 from prontosync.model.ids import ObjectName
 from prontosync.workflow.merge import theirs_of
@@ -129,25 +126,6 @@ def test_a_table_dropped_in_one_store_stays_elsewhere_and_comes_back_as_it_is(ch
     one.sql(EXTRA, "INSERT INTO extra VALUES (1, 'a'), (2, 'b')")
     rest([one, two, office])
     assert two.live("extra") == [(1, "a"), (2, "b")]
-
-
-def test_two_schemas_are_refused_with_the_words_and_the_store_still_pushes(chain: Make) -> None:
-    office, (one, two) = chain(2)
-    one.sql("ALTER TABLE item ADD COLUMN colour TEXT", "UPDATE item SET colour = 'red' WHERE id = 1")
-    one.sync()
-    office.fetch()
-    with pytest.raises(Unfit, match='column "colour" was added') as refused:
-        office.merge("hub/stores/one")
-    assert refused.value.exit == 18
-    two.sql("UPDATE item SET price = 5 WHERE id = 1")
-    two.sync()
-    office.fetch()
-    office.merge("hub/stores/two")
-    office.push()
-    done = one.sync()
-    assert done.error is not None
-    assert done.error.exit == 18
-    assert [transfer.remote for transfer in done.pushed] == ["hub"]
 
 
 def test_columns_in_another_order_are_the_same_table(chain: Make) -> None:
