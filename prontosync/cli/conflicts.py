@@ -11,12 +11,13 @@ from prontosync.cli.command import command
 from prontosync.cli.context import Context
 from prontosync.cli.escape import escape
 from prontosync.cli.options import format_option, output_option, rev_argument, table_option
-from prontosync.cli.outcome import conflict_lines
+from prontosync.cli.outcome import conflict_lines, schema_lines
 from prontosync.cli.world import reading
 
 if TYPE_CHECKING:
     from prontosync.history.conflicts import Conflict
     from prontosync.workflow.conflicts import OpenConflict
+    from prontosync.workflow.versions import Aside
 
 
 @command(
@@ -38,27 +39,34 @@ def conflicts(context: Context, rev: str, table: str | None, format_name: str, o
     A candidate goes by the branch that it came from. The live database keeps its own value until the conflict is
     resolved. The CSV file has a row for each candidate: write "x" in the column "decision" beside the right one, or
     "=VALUE", "null" or "delete", and give the file to "prontosync resolve --from".
+
+    A table whose schema does not go together with that of another branch is listed too; it is merged again as soon as
+    its schemas do.
     """
     from prontosync.workflow.conflicts import list_conflicts
+    from prontosync.workflow.versions import asides
 
     with reading(context) as session:
-        found = list_conflicts(session, session.revisions.resolve(rev), [table] if table else [])
-    _print(context, found, "json" if context.json else format_name, output)
+        commit = session.revisions.resolve(rev)
+        found = list_conflicts(session, commit, [table] if table else [])
+        others = [one for one in asides(session, commit) if table in (None, one.conflict.table)]
+    _print(found, others, "json" if context.json else format_name, output)
 
 
-def _print(context: Context, found: list[OpenConflict], form: str, to: str | None) -> None:
+def _print(found: list[OpenConflict], others: list[Aside], form: str, to: str | None) -> None:
     if form == "json":
-        out.emit_json([_as_json(one) for one in found], to=to)
+        out.emit_json([*map(_as_json, found), *map(_schema_json, others)], to=to)
     elif form == "csv":
         from prontosync.workflow.conflict_file import to_csv
 
         out.emit_data([to_csv(found).encode()], to=to)
     else:
-        _print_text(found, to)
+        _print_text(found, others, to)
 
 
-def _print_text(found: list[OpenConflict], to: str | None) -> None:
+def _print_text(found: list[OpenConflict], others: list[Aside], to: str | None) -> None:
     blocks = ["\n".join(_lines(one)) for one in found]
+    blocks += ["\n".join(schema_lines(one.conflict)) for one in others]
     total = conflict_lines(len(found)) or ["no open conflicts"]
     out.emit_text("\n\n".join([*blocks, *total]), to=to)
 
@@ -115,6 +123,25 @@ def _as_json(one: OpenConflict) -> dict[str, Any]:
         "shown": _json(conflict, conflict.shown),
         "live": _json(conflict, one.live),
         "since": conflict.since,
+    }
+
+
+def _schema_json(one: Aside) -> dict[str, Any]:
+    """A table that does not go together with other branches: there is nothing to take, and no row that it is about."""
+    conflict = one.conflict
+    return {
+        "id": f"schema-{conflict.table}",
+        "table": conflict.table,
+        "key": None,
+        "kind": "schema",
+        "column": None,
+        "candidates": [],
+        "shown": None,
+        "live": None,
+        "since": None,
+        "details": list(conflict.details),
+        "hint": conflict.hint,
+        "branches": list(one.branches),
     }
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from prontosync.disk.objects import ObjectStore
 from prontosync.engine.connection import Engine
-from prontosync.history.commits import Tree
+from prontosync.history.commits import Tree, with_ddl
 from prontosync.history.disputes import UNKNOWN, Disputes, Origin, read_disputes, write_disputes
 from prontosync.model.hints import HintsOf, no_hints
 from prontosync.model.ids import ObjectId
@@ -30,8 +30,9 @@ class Rules:
     names.
 
     ``takes`` tells for a table whether theirs is merged into ours; ``adopt_new`` whether a table that only theirs has
-    is taken whole, ``rekey`` whether ours takes a key that only theirs changed. ``prefer`` is "ours", "theirs" or None.
-    ``trace`` finds where the candidates of new disputes came from. ``hints`` are of tables' schemas.
+    is taken whole, ``follows`` whether ours takes over keys and definitions where theirs are newer. ``prefer`` is
+    "ours", "theirs" or None. ``trace`` finds where the candidates of new disputes came from. ``hints`` are of tables'
+    schemas.
     """
 
     takes: Callable[[str], bool] = lambda table: True
@@ -40,7 +41,7 @@ class Rules:
     prefer: str | None = None
     trace: Callable[[str, Disputes], None] | None = None
     hints: HintsOf = no_hints
-    rekey: bool = False
+    follows: bool = False
 
 
 @dataclass(frozen=True)
@@ -156,11 +157,21 @@ def _merge_one(
     hints = rules.hints(name)
     if not need_one_schema([side for side in (ours, theirs, base) if side], hints):
         return _merge_sides(engine, Unified(base, ours, theirs), rules, name)
-    one = unified(store, base, ours, theirs, hints, rekey=rules.rekey)
+    one = unified(store, base, ours, theirs, hints, rekey=rules.follows)
     if not isinstance(one, Unified):
         return one
     merged = _merge_sides(engine, one, rules, name) or _unchanged(one.ours)
+    if rules.follows and _defines_more(theirs, ours, one.ours):
+        merged = replace(merged, state=with_ddl(merged.state, theirs.table.state))
     return merged if _differs(ours, merged) else None
+
+
+def _defines_more(theirs: TableSide, ours: TableSide, merged: TableSide) -> bool:
+    """Whether theirs' definition is nearer to the merged table than ours."""
+    if merged.table.schema.key != ours.table.schema.key:
+        return True
+    here, there = (set(merged.table.schema.names) & set(side.table.ddl.declared) for side in (ours, theirs))
+    return there > here
 
 
 def _merge_sides(engine: Engine, sides: Unified, rules: Rules, name: str) -> MergedTable | None:

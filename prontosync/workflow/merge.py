@@ -139,7 +139,7 @@ def _merged(session: Session, head: ObjectId, theirs: Theirs, prefer: str | None
         adopt_new=session.repo.config.source is None or session.with_schema,
         prefer=prefer,
         hints=session.hints,
-        rekey=session.repo.config.source is None,
+        follows=session.repo.config.source is None,
         trace=lambda table, disputes: provenance.refine(table, disputes, {head, theirs.commit}),
     )
     return merge_trees(session.merge_store, session.engine, sides, rules, session.progress)
