@@ -50,6 +50,19 @@ def live_view(schema: TableSchema, ddl: Ddl, hints: Hints = NO_HINTS) -> LiveVie
     return LiveView(schema, {name: live for name, live in found.items() if live is not None})
 
 
+def hinted_names(schema: TableSchema, hints: Hints) -> dict[str, str]:
+    """The newest names of a table's columns, without those that end; columns of the key do not."""
+    names = hints.names(schema.names)
+    names |= {name: name for name in schema.key if name not in names}
+    return {name: names[name] for name in schema.names if name in names}
+
+
+def under(schema: TableSchema, hints: Hints) -> TableSchema:
+    """A schema with the newest names of its columns, without those that end."""
+    kept = hinted_names(schema, hints)
+    return renamed(only(schema, kept), kept)
+
+
 def only(schema: TableSchema, names: Mapping[str, object]) -> TableSchema:
     """A schema without the columns that are not among ``names``."""
     if all(name in names for name in schema.names):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from prontosync.disk.objects import ObjectStore
 from prontosync.engine.connection import Engine
-from prontosync.history.commits import Tree
+from prontosync.history.commits import Tree, with_ddl
 from prontosync.history.decisions import Sink
 from prontosync.history.disputes import UNKNOWN, Disputes, Origin, read_disputes, write_disputes
 from prontosync.history.policies import NO_POLICIES, NOBODY, Policies, Writer
@@ -32,9 +32,9 @@ class MergeTerms:
     """What a merge goes by: which tables take part, the policies of each, the branch that ``--prefer`` names.
 
     ``takes`` tells for a table whether theirs is merged into ours; ``adopt_new`` whether a table that only theirs has
-    is taken whole, ``rekey`` whether ours takes a key that only theirs changed. ``prefer`` is "ours", "theirs" or None.
-    ``trace`` finds where the candidates of new disputes came from; ``explain`` hears of each decision. ``hints`` are of
-    tables' schemas.
+    is taken whole, ``follows`` whether ours takes a key that only theirs changed, and a definition that is nearer to
+    the merged table. ``prefer`` is "ours", "theirs" or None. ``trace`` finds where the candidates of new disputes came
+    from; ``explain`` hears of each decision. ``hints`` are of tables' schemas.
     """
 
     takes: Callable[[str], bool] = lambda table: True
@@ -44,7 +44,7 @@ class MergeTerms:
     trace: Callable[[str, Disputes], None] | None = None
     explain: Sink | None = None
     hints: HintsOf = no_hints
-    rekey: bool = False
+    follows: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,11 +171,21 @@ def _merge_one(
     hints = terms.hints(name)
     if not need_one_schema([side for side in (ours, theirs, base) if side], hints):
         return _merge_sides(engine, Unified(base, ours, theirs), terms, name)
-    one = unified(store, base, ours, theirs, hints, rekey=terms.rekey)
+    one = unified(store, base, ours, theirs, hints, rekey=terms.follows)
     if not isinstance(one, Unified):
         return one
     merged = _merge_sides(engine, one, terms, name) or _unchanged(one.ours)
+    if terms.follows and _defines_more(theirs, ours, one.ours):
+        merged = replace(merged, state=with_ddl(merged.state, theirs.table.state))
     return merged if _differs(ours, merged) else None
+
+
+def _defines_more(theirs: TableSide, ours: TableSide, merged: TableSide) -> bool:
+    """Whether theirs' definition is nearer to the merged table than ours."""
+    if merged.table.schema.key != ours.table.schema.key:
+        return True
+    here, there = (set(merged.table.schema.names) & set(side.table.ddl.declared) for side in (ours, theirs))
+    return there > here
 
 
 def _merge_sides(engine: Engine, sides: Unified, terms: MergeTerms, name: str) -> MergedTable | None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from prontosync.engine.arrow import arrow_schema, arrow_type
 from prontosync.errors import Unfit
 from prontosync.history.disputes import Dispute, Disputes, Key
-from prontosync.history.live_view import only, renamed
+from prontosync.history.live_view import hinted_names, under
 from prontosync.history.sets import Cells, Rows, State
 from prontosync.model.changes import CHANGE
 from prontosync.model.encoding import encode
@@ -237,10 +237,7 @@ def under_hints(table: StoredTable, hints: Hints, store: ObjectStore | None = No
 
 
 def hinted(schema: TableSchema, ddl: Ddl, hints: Hints) -> Recasting:
-    """From a schema to the same under hints. Columns of the key do not end."""
-    names = hints.names(schema.names)
-    if len(names) == len(schema.names) and all(old == new for old, new in names.items()):
-        return Recasting(schema, schema, ddl)
-    names |= {name: name for name in schema.key if name not in names}
-    kept = {name: names[name] for name in schema.names if name in names}
-    return Recasting(schema, renamed(only(schema, kept), kept), ddl, {new: old for old, new in kept.items()})
+    """From a schema to the same under hints."""
+    new = under(schema, hints)
+    kept = hinted_names(schema, hints)
+    return Recasting(schema, new, ddl, {new_name: old for old, new_name in kept.items()} if new is not schema else {})

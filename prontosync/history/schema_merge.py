@@ -10,8 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from prontosync.history.live_view import under
+from prontosync.model.hints import Hints
 from prontosync.model.lattice import joined_type
 from prontosync.model.schema import Column, TableSchema
+
+KEY_HINT = "change it in all places; its rows meet again when both sides have one key"
+TYPE_HINT = "bring the column to one type in both databases; its rows meet again then"
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,15 @@ def merged_schema(base: TableSchema | None, ours: TableSchema, theirs: TableSche
             words.append(f'column "{name}" is {other[name]} there, and {mine[name]} here')
         types[name] = kinds
     return words or SchemaMerge(ours, types)
+
+
+def schema_conflict(name: str, ours: TableSchema, theirs: TableSchema, hints: Hints) -> SchemaConflict | None:
+    """Why two schemas of a table do not go together, whatever its rows hold."""
+    mine, other = under(ours, hints), under(theirs, hints)
+    merged = merged_schema(None, mine, other)
+    if not isinstance(merged, list):
+        return None
+    return SchemaConflict(name, tuple(merged), KEY_HINT if mine.key != other.key else TYPE_HINT)
 
 
 def key_words(ours: TableSchema, theirs: TableSchema) -> str:

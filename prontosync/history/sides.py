@@ -18,12 +18,12 @@ from prontosync.history.disputes import Dispute, Disputes, Key, keys_table, rows
 from prontosync.history.live_view import only
 from prontosync.history.merge_table import TableSide
 from prontosync.history.recast import Recasting, Unconvertible, hinted, recast, recast_disputes
-from prontosync.history.schema_merge import SchemaConflict, key_words, merged_schema
+from prontosync.history.schema_merge import KEY_HINT, TYPE_HINT, SchemaConflict, key_words, merged_schema
 from prontosync.history.sets import Cells, Rows, State
 from prontosync.model.changes import CHANGE, DELETE, UPSERT
 from prontosync.model.hints import Hints
 from prontosync.model.objects import Changes, TableState
-from prontosync.model.schema import Ddl, TableSchema, differences
+from prontosync.model.schema import TableSchema, differences
 from prontosync.model.values import Row, Value
 from prontosync.tables.compare import Delta, deltas_between
 from prontosync.tables.keyset import split
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from prontosync.disk.objects import ObjectStore
-
-KEY_HINT = "change it in all places; its rows meet again when both sides have one key"
-TYPE_HINT = "bring the column to one type in both databases; its rows meet again then"
 
 
 @dataclass(frozen=True)
@@ -58,15 +55,6 @@ def need_one_schema(sides: list[TableSide], hints: Hints) -> bool:
         return True
     recasting = hinted(first, sides[0].table.ddl, hints)
     return recasting.old is not recasting.new
-
-
-def schema_conflict(name: str, ours: TableSchema, theirs: TableSchema, hints: Hints) -> SchemaConflict | None:
-    """Why two schemas of a table do not go together, whatever its rows hold."""
-    mine, other = (hinted(schema, Ddl("", ()), hints).new for schema in (ours, theirs))
-    merged = merged_schema(None, mine, other)
-    if not isinstance(merged, list):
-        return None
-    return SchemaConflict(name, tuple(merged), KEY_HINT if mine.key != other.key else TYPE_HINT)
 
 
 def unified(

@@ -194,7 +194,7 @@ def terms_for(session: Session, theirs: Theirs, said: Rules, prefer: str | None)
         adopt_new=session.repo.config.source is None or session.with_schema,
         prefer=prefer,
         hints=hints_by(said),
-        rekey=session.repo.config.source is None,
+        follows=session.repo.config.source is None,
     )
 
 

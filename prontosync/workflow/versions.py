@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from prontosync.history.live_view import live_view
-from prontosync.history.schema_merge import SchemaConflict
-from prontosync.model.ids import ObjectId
+from prontosync.history.schema_merge import SchemaConflict, schema_conflict
+from prontosync.model.encoding import T, decode
+from prontosync.model.ids import ObjectId, ObjectName
 from prontosync.model.names import RefName
+from prontosync.model.schema import Ddl, TableSchema
 from prontosync.workflow.mending import dropped_here
 from prontosync.workflow.merge import takes, theirs_of
 from prontosync.workflow.rules import in_force
@@ -33,12 +35,10 @@ class Carried:
 
 def carried(session: Session, head: ObjectId) -> dict[str, Carried]:
     """What the branch carries, by table."""
-    from prontosync.tables.reader import read_ddl, read_schema
-
     found = {}
     for name, state in session.commits.tree(head).tables.items():
-        store = session.cached_store
-        view = live_view(read_schema(store, name, state.schema), read_ddl(store, state.ddl), session.hints(name))
+        schema, ddl = _read(session, state.schema, TableSchema), _read(session, state.ddl, Ddl)
+        view = live_view(schema, ddl, session.hints(name))
         if view.carried:
             dropped = dropped_here(session, name, view.carried)
             found[name] = Carried(view.carried, tuple(column for column in view.carried if column in dropped))
@@ -69,8 +69,9 @@ def asides(session: Session, head: ObjectId) -> list[Aside]:
 def _conflict(session: Session, name: str, ours: ObjectId, theirs: ObjectId) -> SchemaConflict | None:
     if ours == theirs:
         return None
-    from prontosync.history.sides import schema_conflict
-    from prontosync.tables.reader import read_schema
+    mine, other = (_read(session, identity, TableSchema) for identity in (ours, theirs))
+    return schema_conflict(name, mine, other, session.hints(name))
 
-    store = session.cached_store
-    return schema_conflict(name, read_schema(store, name, ours), read_schema(store, name, theirs), session.hints(name))
+
+def _read(session: Session, identity: ObjectId, kind: type[T]) -> T:
+    return decode(session.cached_store.read(ObjectName(identity, "json")), kind)

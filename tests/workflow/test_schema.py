@@ -177,6 +177,20 @@ def test_with_schema_adds_columns_and_makes_tables(chain: Make) -> None:
     assert [place.head() for place in (one, two, office)] != heads
 
 
+def test_a_new_store_gets_the_newest_definition_that_head_office_has_seen(chain: Make) -> None:
+    office, (one, two) = chain(2)
+    rest([one, two, office])
+    one.sql("ALTER TABLE item ADD COLUMN ean TEXT", "UPDATE item SET ean = 'E' || id")
+    rest([one, two, office])
+    three, done = office.town.clone("three", branch="main")
+    assert done.source == "restored"
+    assert three.live() == [(1, "boot", 10, "E1"), (2, "clog", 20, "E2"), (3, "pump", 30, "E3")]
+    four, _ = office.town.clone("four", branch="stores/two")
+    assert four.live() == [(1, "boot", 10), (2, "clog", 20), (3, "pump", 30)]
+    assert four.snapshot().commit is None
+    assert four.rows() == three.rows()
+
+
 def retype(place: Place, kind: str) -> None:
     place.sql(
         f"CREATE TABLE new (id INTEGER PRIMARY KEY, name TEXT, price {kind})",
