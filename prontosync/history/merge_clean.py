@@ -77,7 +77,8 @@ class CleanRows:
         keys = [self.schema.names.index(name) for name in self.schema.key]
         told = ", ".join([f"coalesce(n{i}, o{i}) AS k{i}" for i in keys])
         both = f"x{column} IS DISTINCT FROM o{column} AND n{column} IS DISTINCT FROM o{column}"
-        differ = "" if self.policies.columns[column] == SUM else f" AND x{column} IS DISTINCT FROM n{column}"
+        summed = self.policies.columns[column] == SUM
+        differ = f" AND {_all_there(column)}" if summed else f" AND x{column} IS DISTINCT FROM n{column}"
         return self.engine.table(
             f"SELECT {told}, o{column} AS base, x{column} AS ours, n{column} AS theirs, r{column} AS result "
             f"FROM _ps_r WHERE {OUTCOME} = '{CELLS}' AND {both}{differ}",

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from prontosync.engine.connection import Engine
 from prontosync.history.decisions import OPEN, Decision, Sink
 from prontosync.history.disputes import (
+    UNKNOWN,
     Dispute,
     Disputes,
     Key,
@@ -166,18 +167,20 @@ class _Merge:
         to. Without a base, theirs touched all that it has."""
         ours, theirs = self.ours.disputes, self.theirs.disputes
         if self.base is None:
-            return _Special(self.schema, set(), {*ours.rows, *theirs.rows})
+            return _Special(self.schema, set(), {*ours.rows, *theirs.rows} | self._forbidden())
         before = self.base.disputes
         always = before.differing(theirs) | self._forbidden()
         return _Special(self.schema, {*before.rows, *ours.rows, *theirs.rows}, always)
 
     def _forbidden(self) -> set[Key]:
-        condition = forbidden_change(self.schema, self.policies, self.ours.writer)
-        if condition is None or self.base is None:
+        condition, base = forbidden_change(self.schema, self.policies, self.ours.writer), self.base
+        if condition is None:
             return set()
-        found: set[Key] = set()
-        for delta in deltas_between(self.base.table, self.ours.table):
-            keys = forbidden_keys(self.engine, delta.in_columns(self.schema), condition)
+        found = base.disputes.differing(self.ours.disputes) if base else set[Key]()
+        # Without a base: the rows that theirs lacks; of the others theirs tells.
+        for delta in deltas_between((base or self.theirs).table, self.ours.table):
+            change = delta.in_columns(self.schema)
+            keys = forbidden_keys(self.engine, change if base else change.of_kind(INSERT), condition)
             found.update(keys_of(self.schema, keys))
         return found
 
@@ -246,6 +249,7 @@ class _Merge:
     def _merge_key(self, key: Key, base: Row | None, ours: Row | None, theirs: Row | None) -> State:
         before = (self.base.disputes if self.base else Disputes(self.schema)).state(key, base)
         mine, other = self.ours.disputes.state(key, ours), self.theirs.disputes.state(key, theirs)
+        before = mine if self.base is None and mine == other else before
         verdict = self.rows.merge(before, mine, other)
         if verdict.refused or self.policies.added & verdict.by.keys():
             self.preferred = True
@@ -282,16 +286,17 @@ class _Merge:
         return ours if self.prefer == "ours" else theirs
 
     def _explain(self, sink: Sink, key: Key, verdict: Verdict, sides: tuple[State, State, State]) -> None:
-        """Tell what decided each cell, or the row, that a rule decided or that is newly in dispute."""
+        """Tell what decided each cell, or the row, that a rule decided or that came to be in dispute here."""
         base, mine, other = sides
         state = verdict.state
         if isinstance(state, Cells) and isinstance(mine, Cells) and isinstance(other, Cells):
             for i, name in enumerate(self.schema.names):
-                if i in verdict.by or (len(state.cells[i]) > 1 and state.cells[i] != mine.cells[i]):
+                known = state.cells[i] in (mine.cells[i], other.cells[i]) and i not in verdict.refused
+                if i in verdict.by or (len(state.cells[i]) > 1 and not known):
                     before = base.cells[i] if isinstance(base, Cells) else frozenset()
                     sets = (before, mine.cells[i], other.cells[i], state.cells[i])
                     sink(Decision(self.terms.name, self.schema, key, name, _rule(verdict, i), *sets))
-        elif ROW in verdict.by or (not is_settled(state) and state != mine):
+        elif ROW in verdict.by or (not is_settled(state) and (state not in (mine, other) or verdict.refused)):
             wholes = [candidates(one) for one in (base, mine, other, state)]
             sink(Decision(self.terms.name, self.schema, key, None, _rule(verdict, ROW), *wholes))
 
@@ -302,10 +307,8 @@ class _Merge:
         if mark is not None:
             self.disputes.rows[key] = Dispute(state, mark=mark)
         if is_settled(state):
-            if state != mine:
-                self.taken, self.merged = (
-                    (self.taken + 1, self.merged) if state == other else (self.taken, self.merged + 1)
-                )
+            self.taken += mine != state == other
+            self.merged += state not in (mine, other)
             return
         if state != mine:
             self.disputed += count(state)
@@ -326,10 +329,12 @@ class _Merge:
         for candidate in list(dispute.candidates(self.schema)):
             column = ROW if candidate.column is None else self.schema.names.index(candidate.column)
             kind = kind_of(verdict, column)
-            for side, known in ((self.ours, mine), (self.theirs, other)):
-                if _holds(self.schema, known, candidate.column, candidate.value):
-                    for origin in _origins(side, key, candidate.column, candidate.value, kind):
-                        dispute.add(candidate.column, candidate.value, origin)
+            at = candidate.column, candidate.value
+            sides = [s for s, one in ((self.ours, mine), (self.theirs, other)) if _holds(self.schema, one, *at)]
+            # What neither has any more is what stood there before a change that was not allowed.
+            for side in sides or [self.base or replace(self.ours, origin=UNKNOWN)]:
+                for origin in _origins(side, key, *at, kind):
+                    dispute.add(*at, origin)
         return dispute
 
 

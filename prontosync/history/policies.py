@@ -99,13 +99,13 @@ def policies_of(schema: TableSchema, rules: Rules, said: TableRules, added: froz
     file says (``model.rules.only_added``). What does not fit the columns says nothing: it is told when the
     configuration is read.
 
-    In a table that comes down from head office a local edit is in dispute, unless a policy decides about it.
+    In a table that comes down from head office a local edit is in dispute, unless a policy says who may write.
     """
     columns = _column_policies(schema, rules, said)
     newest = _newest(schema, said)
     register = _register(schema, columns, newest)
     whole = {"newest", "prefer", "owner", "append_only", "delete"} & added
-    decided = bool(newest is not None or said.prefer or said.owner or said.append_only or said.delete)
+    decided = newest is not None or said.prefer is not None or said.owner is not None
     alone = {i for i, column in enumerate(schema.columns) if f"columns.{column.name}" in added}
     alone |= set(register) if "newest" in added else set()
     alone |= {i for i, policy in enumerate(columns) if _kind(policy) == PREFER} if "prefer" in added else set()
@@ -118,7 +118,7 @@ def policies_of(schema: TableSchema, rules: Rules, said: TableRules, added: froz
         register=register,
         exempt=frozenset(i for i, policy in enumerate(columns) if policy),
         free=frozenset(i for i, policy in enumerate(columns) if policy == NONE),
-        owner=_index(schema, said.owner),
+        owner=schema.names.index(said.owner) if said.owner in schema.names else None,
         append_only=said.append_only,
         delete=said.delete,
         down=said.flow == "down" and not decided,

@@ -23,7 +23,8 @@ _EXACT = decimal.Context(prec=3 * MAX_PRECISION)
 @dataclass
 class Verdict:
     """What a row is merged to. ``by`` has the policy that decided a column, or the row (``ROW``); ``refused`` the
-    policies by which a change was not allowed, likewise: beside it stands what was there before."""
+    policies by which a change was not allowed, likewise, where that makes a difference: beside it stands what was there
+    before."""
 
     state: State
     by: dict[int, str] = field(default_factory=dict)
@@ -43,12 +44,16 @@ class RowMerge:
         verdict = Verdict(None)
         mine = self._judged(base, ours, theirs, self.ours, verdict)
         other = self._judged(base, theirs, ours, self.theirs, verdict)
-        if isinstance(base, Cells) and isinstance(mine, Cells) and isinstance(other, Cells):
-            verdict.state = self._cells(base, mine, other, verdict)
-        else:
-            verdict.state = self._rows(base, mine, other, verdict)
-        verdict.refused = {i: rule for i, rule in verdict.refused.items() if _open(verdict.state, i)}
+        verdict.state = self._merged(base, mine, other, verdict)
+        if verdict.refused:
+            plain = self._merged(base, ours, theirs, Verdict(None))
+            verdict.refused = {i: rule for i, rule in verdict.refused.items() if _differ(verdict.state, plain, i)}
         return verdict
+
+    def _merged(self, base: State, ours: State, theirs: State, verdict: Verdict) -> State:
+        if isinstance(base, Cells) and isinstance(ours, Cells) and isinstance(theirs, Cells):
+            return self._cells(base, ours, theirs, verdict)
+        return self._rows(base, ours, theirs, verdict)
 
     def _judged(self, base: State, side: State, other: State, writer: Writer, verdict: Verdict) -> State:
         """A side with what it changed and was not allowed to: beside that stays what was there before."""
@@ -243,11 +248,11 @@ def _extreme(policy: str, ours: Cell, theirs: Cell) -> Cell | None:
     return ours if first == (policy == MAX) else theirs
 
 
-def _open(state: State, column: int) -> bool:
-    """Whether a column, or a row, is in dispute."""
-    if isinstance(state, Cells):
-        return column != ROW and len(state.cells[column]) > 1
-    return not is_settled(state)
+def _differ(a: State, b: State, column: int) -> bool:
+    """Whether two states of a row are not the same in a column, or at all (``ROW``)."""
+    if column != ROW and isinstance(a, Cells) and isinstance(b, Cells):
+        return a.cells[column] != b.cells[column]
+    return a != b
 
 
 def _settled(side: Cells, columns: Sequence[int]) -> bool:

@@ -73,7 +73,7 @@ def build_merge(session: Session, head: ObjectId, theirs: Theirs, prefer: str | 
     other = session.ancestry.only_in([theirs.commit], [head])
     said = rules.in_force(session, head, theirs.commit, theirs.branch)
     session.said = said
-    owed = _owed(session, head, theirs, said)
+    owed = _owed(session, head, theirs, said) or news_below(session, head, theirs, said)
     same = theirs.direction == "same"
     if same and other and not mine and not session.refused:
         return Next(theirs.commit, merged=True, fast_forward=True, counts=forward_counts(session, head, theirs.commit))
@@ -117,11 +117,21 @@ def _has_holds(session: Session, tree: Tree) -> bool:
 
 def _edited_below(session: Session, head: ObjectId, theirs: Theirs, said: Rules) -> frozenset[str]:
     """The tables that come down from theirs and are not as it was merged last."""
-    if theirs.direction != "down":
-        return frozenset()
-    ours, down = session.commits.tree(head), _down_tables(session, theirs, said)
-    base = session.bases().down_base(EMPTY, head, theirs.commit, theirs.branch, down)
-    return frozenset(n for n in down if n in base.tables and n in ours.tables and not same_table(base, ours, n))
+    ours, base = session.commits.tree(head), _below(session, head, theirs, said)
+    return frozenset(name for name in base.tables if name in ours.tables and not same_table(base, ours, name))
+
+
+def news_below(session: Session, head: ObjectId, theirs: Theirs, said: Rules) -> bool:
+    """Whether a table that comes down from theirs has changed there since it was merged last: a branch that we merged
+    beside it may have brought its commits, and no row of such a table."""
+    there, base = session.commits.tree(theirs.commit), _below(session, head, theirs, said)
+    here = session.commits.tree(head).tables
+    return any(name in here and not same_table(base, there, name) for name in base.tables)
+
+
+def _below(session: Session, head: ObjectId, theirs: Theirs, said: Rules) -> Tree:
+    """The tables that come down from theirs, as it was merged last."""
+    return session.bases().down_base(EMPTY, head, theirs.commit, theirs.branch, _down_tables(session, theirs, said))
 
 
 def _down_tables(session: Session, theirs: Theirs, said: Rules) -> frozenset[str]:

@@ -30,6 +30,7 @@ from prontosync.workflow.merge import (
     branch_of,
     brings_nothing,
     build_merge,
+    news_below,
     preferred_side,
     provenance,
     takes,
@@ -128,6 +129,7 @@ class _Choice:
         strange = self._bases.strangers(self.head, tips, self._joined)
         wanted = strange if session.with_schema else strange & self._tables
         owed = any(takes(self.said, name, theirs.direction) for name in wanted)
+        owed = owed or news_below(session, self.head, theirs, self.said)
         if not owed and (not new or (theirs.direction != "same" and brings_nothing(session, new))):
             return
         base = self._bases.base_at(tips, self.head, theirs.commit, self._joined)

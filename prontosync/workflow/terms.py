@@ -60,7 +60,8 @@ def writer_of(commits: Commits, commit: ObjectId, rules: Rules) -> Writer:
 
 
 def writer_of_all(commits: Commits, tips: Sequence[ObjectId], rules: Rules) -> Writer:
-    """The same for what several commits hold together: nobody's alone, and judged already; the newest time counts."""
+    """The same for what several commits hold together: judged already, so that it counts as head office's; the newest
+    time counts."""
     if len(tips) == 1:
         return writer_of(commits, tips[0], rules)
-    return Writer("", trusted=True, time=max(commits.read(tip).time for tip in tips))
+    return Writer(rules.store or HEAD_OFFICE, trusted=True, time=max(commits.read(tip).time for tip in tips))

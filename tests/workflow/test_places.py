@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from prontosync.history.sets import Rows
 from prontosync.model.ids import ObjectName
+from prontosync.model.names import RefName
 from prontosync.workflow.merge import theirs_of
+from prontosync.workflow.remotes import fetch, linked
 from tests.fixtures.places import ITEM, ROWS, Chain, rest
 
 Make = Callable[..., Chain]
@@ -79,6 +81,20 @@ def test_down_takes_from_head_office_and_a_local_edit_is_disputed(chain: Make) -
     rest([two, office, one])
     assert one.live() == [(1, "boot", 11), (2, "clog", 98), (3, "pump", 30)]
     assert len(one.disputes()) == 1
+
+
+def test_what_a_third_branch_brought_without_its_rows_comes_down_all_the_same(chain: Make) -> None:
+    office, (one, two) = chain(2)
+    one.set("table.item.flow", "down")
+    two.sql("UPDATE item SET price = 98 WHERE id = 2")
+    rest([two, office])
+    with one.session() as session, linked(session, "hub") as link:
+        fetch(link, [RefName("stores/two")])
+    one.merge("hub/stores/two")
+    assert one.live()[1] == (2, "clog", 20)
+    rest([one, two, office])
+    assert one.live()[1] == (2, "clog", 98)
+    assert not one.disputes()
 
 
 def test_a_table_that_only_theirs_has_waits_and_is_no_deletion_when_it_comes(chain: Make) -> None:
