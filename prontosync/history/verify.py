@@ -116,6 +116,8 @@ class Verifier:
                 continue
             for name in direct_objects(content):
                 self._sound(name)
+            if content.renumbered is not None and ObjectName(content.renumbered, "json") not in self._broken:
+                self._reads(ObjectName(content.renumbered, "json"), partial(self.commits.renumbering, commit))
             for table, state in content.tables.items():
                 self._state(table, state)
             own = travelling(content)

@@ -9,7 +9,7 @@ import msgspec
 from prontosync.errors import Damaged, RepositoryError
 
 T = TypeVar("T", bound=msgspec.Struct)
-KNOWN_FEATURES: frozenset[str] = frozenset()
+KNOWN_FEATURES: frozenset[str] = frozenset(["renumber"])
 MAX_OBJECT_BYTES = 16 << 20
 
 _encoder = msgspec.json.Encoder(order="sorted")

@@ -8,6 +8,7 @@ import msgspec
 
 from prontosync.model import encoding
 from prontosync.model.ids import ObjectId, is_object_id, object_id
+from prontosync.model.renumbering import RENUMBER
 from prontosync.model.schema import DatabaseDdl, Ddl, TableSchema
 
 
@@ -48,12 +49,15 @@ class Parent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     branch: str
 
 
-class Commit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="commit"):
+class Commit(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="kind", tag="commit"
+):
     """One state of the chosen tables.
 
     ``tables`` lists the tables whose state differs from the first parent's, or all where ``full``. ``conflicts`` lists
     every table with open conflicts, never inherited. ``time`` is RFC 3339 in UTC, a claim of ``store``.
-    ``database`` is the source's own definition beyond its tables, null where there is no source.
+    ``database`` is the source's own definition beyond its tables, null where there is no source. ``renumbered`` names
+    the rows that got another key in this merge; where there are none, it is not written.
     """
 
     parents: tuple[Parent, ...]
@@ -70,6 +74,7 @@ class Commit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
     policy: ObjectId | None
     requires: tuple[str, ...]
     signature: str | None
+    renumbered: ObjectId | None = None
 
 
 class RefRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="ref"):
@@ -105,13 +110,17 @@ def decode_commit(data: bytes) -> Commit:
     """Raises MalformedObject or NewerFormat (``model.encoding``)."""
     commit = encoding.decode(data, Commit)
     ids = [p.commit for p in commit.parents] + list(commit.conflicts.values())
-    ids += [i for i in (commit.database, commit.policy) if i is not None]
+    ids += [i for i in (commit.database, commit.policy, commit.renumbered) if i is not None]
     for state in commit.tables.values():
         ids += [state.schema, state.ddl, state.checkpoint, *state.patches]
         ids += [ObjectId(state.digest)] if state.digest is not None else []
         if state.rows < 0 or min(state.changes.inserted, state.changes.updated, state.changes.deleted) < 0:
             raise encoding.MalformedObject("a commit with a negative count of rows")
     _check_ids(ids)
+    if (commit.renumbered is not None) != (RENUMBER in commit.requires) or (
+        commit.renumbered is not None and len(commit.parents) != 2
+    ):
+        raise encoding.MalformedObject("a commit with a renumbering that does not say so, or that is no merge")
     if not commit.parents and not commit.full:
         raise encoding.MalformedObject("a root commit that does not list all its tables")
     return commit
