@@ -64,6 +64,7 @@ def _print_text(found: list[OpenConflict], to: str | None) -> None:
 
 
 def _lines(one: OpenConflict) -> Iterator[str]:
+    from prontosync.history.conflicts import hint
     from prontosync.model.keys import key_to_text
     from prontosync.model.values import restored
     from prontosync.workflow.decide import words_for
@@ -77,6 +78,8 @@ def _lines(one: OpenConflict) -> Iterator[str]:
         origin = ", ".join(f"{o.branch or 'unknown'} ({o.commit[:8] or '?'})" for o in choice.origins)
         yield escape(f"  {_text(conflict, choice.value)}  from {origin}")
         yield escape(f"      prontosync {shlex.join(words_for(conflict, choice))}")
+    if (way_out := hint(conflict)) is not None:
+        yield escape(f"  {way_out}")
     yield escape(f"  the table shows {shown}" + (f"; the live database holds {live}" if one.known else ""))
 
 

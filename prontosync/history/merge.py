@@ -19,6 +19,7 @@ from prontosync.history.policies import NO_POLICIES, NOBODY, Policies, Writer
 from prontosync.model.ids import ObjectId
 from prontosync.model.objects import Changes, TableState
 from prontosync.model.progress import SILENT, Progress, by_table
+from prontosync.model.renumbering import NewKey
 from prontosync.model.schema import differences
 
 if TYPE_CHECKING:
@@ -59,12 +60,15 @@ class Counts:
 
 @dataclass(frozen=True)
 class Merged:
-    """The merged state, what happened in each table that differs from ours, and whether ``prefer`` decided anything."""
+    """The merged state, what happened in each table that differs from ours, and whether ``prefer`` decided anything.
+    ``renumbered`` names the moves that were decided on in this merge, ``new_keys`` are those of ours' rows too."""
 
     tree: Tree
     counts: Mapping[str, Counts] = field(default_factory=dict)
     waiting: tuple[str, ...] = ()
     preferred: bool = False
+    renumbered: ObjectId | None = None
+    new_keys: tuple[NewKey, ...] = ()
 
 
 @dataclass(frozen=True)

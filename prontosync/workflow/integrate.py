@@ -15,6 +15,7 @@ from prontosync.history.commits import Tree
 from prontosync.history.merge import Counts
 from prontosync.model.ids import ObjectId
 from prontosync.model.objects import Changes
+from prontosync.model.renumbering import NewKey
 from prontosync.sources.contract import ConstraintBroken, RowsMoved
 from prontosync.workflow.apply import Plan, plan_apply, write_live
 from prontosync.workflow.holding import refuse
@@ -36,13 +37,15 @@ class StillMoving(Moved):
 
 @dataclass(frozen=True)
 class Next:
-    """What comes after a head: the commit (None: the head stays) and what is told of it."""
+    """What comes after a head: the commit (None: the head stays) and what is told of it. ``renumbered`` are rows that
+    have another key there."""
 
     commit: ObjectId | None
     merged: bool = False
     fast_forward: bool = False
     counts: Mapping[str, Counts] = field(default_factory=dict)
     waiting: tuple[str, ...] = ()
+    renumbered: tuple[NewKey, ...] = ()
 
 
 @dataclass(frozen=True)

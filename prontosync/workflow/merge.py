@@ -80,9 +80,10 @@ def build_merge(session: Session, head: ObjectId, theirs: Theirs, prefer: str | 
     result = _merged(session, head, theirs, said, prefer)
     parents = (Parent(head, session.repo.branch), Parent(theirs.commit, theirs.branch))
     words = message or f"merge {theirs.branch} into {session.repo.branch}"
-    automatic = not result.preferred and not rules.is_new(session, said, head, theirs.commit)
-    commit = session.commits.add(result.tree, parents, session.stamp(), words, automatic, policy)
-    return Next(commit, merged=True, counts=result.counts, waiting=result.waiting)
+    decided = result.preferred or result.renumbered or rules.is_new(session, said, head, theirs.commit)
+    stamp, keys = session.stamp(), result.renumbered
+    commit = session.commits.add(result.tree, parents, stamp, words, not decided, policy, keys)
+    return Next(commit, merged=True, counts=result.counts, waiting=result.waiting, renumbered=result.new_keys)
 
 
 def _again(session: Session, head: ObjectId, theirs: Theirs, said: Rules) -> Next:
@@ -156,26 +157,36 @@ def _merged(
     session: Session, head: ObjectId, theirs: Theirs, said: Rules, prefer: str | None, only: Set[str] | None = None
 ) -> Merged:
     """The merge of theirs, or of ``only`` these tables, with rows held back that this place does not accept."""
+    from prontosync.history.lineage import Merging
     from prontosync.history.provenance import Provenance
+    from prontosync.workflow.renumbering import recounted, rekeyed
 
     commits, now = session.commits, session.now()
     bases = session.bases()
-    base = bases.base(head, theirs.commit)
+
+    def takes(table: str) -> bool:
+        return (only is None or table in only) and _takes(said, table, theirs.direction)
+
+    base = bases.base(head, theirs.commit, takes)
     base = bases.down_base(base, head, theirs.commit, theirs.branch, _down_tables(session, theirs, said))
+    merging = Merging(head, theirs.commit, session.repo.branch, theirs.branch)
+    choose = theirs.direction == "up" and only is None and session.repo.config.is_head_office
+    found = rekeyed(session, base, merging, said, takes, choose)
     origin = Origin(theirs.branch, theirs.commit, "", now)
     writers = _writers(session, head, theirs, said)
-    ours, other = commits.tree(head), commits.tree(theirs.commit)
-    sides = Sides(base, ours, other, Origin(session.repo.branch, head, "", now), origin, *writers)
+    sides = Sides(found.base, found.ours, found.theirs, Origin(session.repo.branch, head, "", now), origin, *writers)
     provenance = Provenance(commits, session.merge_store, session.engine)
     terms = MergeTerms(
-        takes=lambda table: (only is None or table in only) and _takes(said, table, theirs.direction),
+        takes=takes,
         policies=policies_by(said),
         adopt_new=session.repo.config.source is None,
         prefer=prefer,
         trace=lambda table, disputes: provenance.refine(table, disputes, {head, theirs.commit}),
     )
     merged = merge_trees(session.merge_store, session.engine, sides, terms, session.progress)
-    return with_holds(session, ours, merged, [(other, origin)])
+    merged = with_holds(session, found.ours, merged, [(found.theirs, origin)])
+    tree = recounted(session, commits.tree(head), found.ours, merged.tree)
+    return replace(merged, tree=tree, renumbered=found.renumbered, new_keys=found.new_keys)
 
 
 def _writers(session: Session, head: ObjectId, theirs: Theirs, said: Rules) -> tuple[Writer, Writer]:

@@ -11,6 +11,7 @@ from prontosync.errors import NotFound, ProntoError
 from prontosync.history.merge import Counts
 from prontosync.model.ids import ObjectId
 from prontosync.model.names import RefName
+from prontosync.model.renumbering import NewKey
 from prontosync.workflow.exchange import guarded, some_remote, worst
 from prontosync.workflow.integrate import Forecast, Next, Outcome, forecast, integrate
 from prontosync.workflow.merge import Theirs, build_merge, theirs_of
@@ -165,15 +166,16 @@ def _build_all(session: Session, head: ObjectId, remotes: Sequence[str], branch:
     """One merge after the other, each on top of the last."""
     now, counts, merged, forward = head, dict[str, Counts](), False, False
     waiting: tuple[str, ...] = ()
+    renumbered: tuple[NewKey, ...] = ()
     for theirs in _sides(session, remotes, branch):
         step = build_merge(session, now, theirs)
         if step.commit is None:
             continue
         now, forward = step.commit, step.fast_forward and not merged
-        merged, waiting = True, waiting + step.waiting
+        merged, waiting, renumbered = True, waiting + step.waiting, renumbered + step.renumbered
         for table, found in step.counts.items():
             counts[table] = _added(counts.get(table, Counts()), found)
-    return Next(now if now != head else None, merged, forward, counts, waiting)
+    return Next(now if now != head else None, merged, forward, counts, waiting, renumbered)
 
 
 def _sides(session: Session, remotes: Sequence[str], branch: RefName | None) -> list[Theirs]:
