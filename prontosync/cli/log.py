@@ -14,7 +14,7 @@ from prontosync.cli.context import Context
 from prontosync.cli.escape import escape
 from prontosync.cli.graph import Graph
 from prontosync.cli.options import key_option, rev_argument, table_option
-from prontosync.cli.outcome import DIGITS, change_json, conflict_lines
+from prontosync.cli.outcome import DIGITS, change_json, conflict_lines, renumbered_lines
 from prontosync.cli.world import reading
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def entry_json(entry: LogEntry) -> dict[str, Any]:
         "dropped": list(entry.gone),
         "conflicts": entry.conflicts,
         "signature": "none" if commit.signature is None else "unchecked",
+        **({"renumbered": [key._asdict() for key in entry.renumbered]} if entry.renumbered else {}),
         **({"row": _row_json(entry.row)} if entry.row else {}),
     }
 
@@ -141,6 +142,7 @@ def _block(context: Context, entry: LogEntry, full: bool = False) -> list[str]:
     else:
         lines += [f"  {_counts(name, entry)}" for name in sorted(entry.tables)]
         lines += [f"  {escape(name)}: dropped" for name in entry.gone]
+        lines += [f"  {line}" for line in renumbered_lines(entry.renumbered)]
     if entry.conflicts:
         lines.append(output.paint(context, f"  {conflict_lines(entry.conflicts)[0]}", "red"))
     return lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from prontosync.history.merge import Counts
     from prontosync.history.schema_merge import SchemaConflict
     from prontosync.model.objects import Changes
+    from prontosync.model.renumbering import NewKey
     from prontosync.workflow.integrate import Next, Outcome
     from prontosync.workflow.snapshot import Snapshot
 
@@ -40,6 +41,7 @@ def next_json(following: Next) -> dict[str, Any]:
         "tables": {name: asdict(counts) for name, counts in following.counts.items() if any(asdict(counts).values())},
         **({"waiting": following.waiting} if following.waiting else {}),
         **({"unmerged": [schema_json(one) for one in following.unmerged]} if following.unmerged else {}),
+        **({"renumbered": [key._asdict() for key in following.renumbered]} if following.renumbered else {}),
     }
 
 
@@ -82,10 +84,15 @@ def outcome_lines(outcome: Outcome, verb: str, idle: str = "nothing to do") -> l
     taken = _table(outcome.next.counts, outcome.applied)
     if taken:
         lines.append(taken.rstrip("\n"))
-    lines += waiting_lines(outcome.next)
+    lines += [*renumbered_lines(outcome.next.renumbered), *waiting_lines(outcome.next)]
     lines += [f"run in the live database: {escape(text)}" for text in outcome.statements]
     lines += conflict_lines(outcome.conflicts)
     return lines
+
+
+def renumbered_lines(keys: Sequence[NewKey]) -> list[str]:
+    """Rows that have another key now."""
+    return [escape(f"renumbered {key.table} {key.old} of {key.branch} to {key.new}") for key in keys]
 
 
 def waiting_lines(following: Next) -> list[str]:

@@ -9,7 +9,15 @@ from prontosync.cli import output
 from prontosync.cli.context import Context
 from prontosync.cli.display import Display, display
 from prontosync.cli.escape import escape
-from prontosync.cli.outcome import DIGITS, change_json, conflict_lines, count_grid, next_json, waiting_lines
+from prontosync.cli.outcome import (
+    DIGITS,
+    change_json,
+    conflict_lines,
+    count_grid,
+    next_json,
+    renumbered_lines,
+    waiting_lines,
+)
 from prontosync.model.values import row_to_json
 
 if TYPE_CHECKING:
@@ -52,8 +60,8 @@ def _count_lines(forecast: Forecast) -> list[str]:
         return ["nothing to merge", *conflict_lines(forecast.conflicts)]
     way = " by fast-forward" if forecast.next.fast_forward else ""
     counts = count_grid(forecast.next.counts).rstrip("\n")
-    lines = [f"would merge{way}", *([counts] if counts else []), *waiting_lines(forecast.next)]
-    return lines + conflict_lines(forecast.conflicts)
+    lines = [f"would merge{way}", *([counts] if counts else []), *renumbered_lines(forecast.next.renumbered)]
+    return lines + waiting_lines(forecast.next) + conflict_lines(forecast.conflicts)
 
 
 def _plan_json(forecast: Forecast) -> Iterator[str]:

@@ -14,6 +14,8 @@ from prontosync.engine.connection import Engine
 from prontosync.history.ancestry import Ancestry
 from prontosync.history.commits import EMPTY, Tree
 from prontosync.history.disputes import UNKNOWN
+from prontosync.history.following import Following
+from prontosync.history.lineage import Version
 from prontosync.history.merge import MergeTerms, Sides, merge_trees
 from prontosync.history.policies import Writer
 from prontosync.model.ids import ObjectId
@@ -44,16 +46,23 @@ class Bases:
         self.ancestry, self.store, self.engine, self.terms = ancestry, store, engine, terms
         self._progress = progress
         self._known: dict[tuple[ObjectId, ...], Tree] = {}
+        self._following = Following(ancestry, store, engine)
 
-    def base(self, ours: ObjectId, theirs: ObjectId) -> Tree:
-        """The state to compare both with; empty where they have no ancestor in common. It lacks ``strangers``."""
-        return self.base_at(self.ancestry.merge_bases([ours], theirs), ours, theirs)
+    def base(self, ours: ObjectId, theirs: ObjectId, wanted: Callable[[str], bool] = lambda name: True) -> Tree:
+        """The state to compare both with; empty where they have no ancestor in common. It lacks ``strangers``. Where
+        one of both knows of rows with other keys, so does the base, in tables that are ``wanted``."""
+        return self.base_at(self.ancestry.merge_bases([ours], theirs), ours, theirs, wanted=wanted)
 
     def base_at(
-        self, tips: Sequence[ObjectId], ours: ObjectId, theirs: ObjectId, joined: Sequence[Joined] = ()
+        self,
+        tips: Sequence[ObjectId],
+        ours: ObjectId,
+        theirs: ObjectId,
+        joined: Sequence[Joined] = (),
+        wanted: Callable[[str], bool] = lambda name: True,
     ) -> Tree:
         """The same, of newest common ancestors that are known; ``joined`` are branches that ours already took in."""
-        tree = self._fold(tips)
+        tree = self._following.follow(Version(self._fold(tips), tuple(tips)), [ours, theirs], wanted).tree
         strange = self.strangers(ours, tips, joined) | self.strangers(theirs, tips)
         return _without(tree, tree.tables.keys() & strange) if strange else tree
 
@@ -67,7 +76,8 @@ class Bases:
         last = self._merged_last(ours, theirs, branch)
         if last is None or not names:
             return base
-        tree = self.ancestry.commits.tree(last)
+        version = Version(self.ancestry.commits.tree(last), [last])
+        tree = self._following.follow(version, [ours, theirs], lambda name: name in names).tree
         tables = {name: state for name, state in base.tables.items() if name not in names}
         conflicts = {name: identity for name, identity in base.conflicts.items() if name not in names}
         tables |= {name: state for name, state in tree.tables.items() if name in names}
@@ -116,9 +126,15 @@ class Bases:
         if known not in self._known:
             tree = self.ancestry.commits.tree(tips[0])
             for number, tip in enumerate(tips[1:], 1):
-                base = self._fold(self.ancestry.merge_bases(tips[:number], tip))
+                common = self.ancestry.merge_bases(tips[:number], tip)
                 terms, *writers = self.terms(tips[: number + 1])
-                sides = Sides(base, tree, self.ancestry.commits.tree(tip), UNKNOWN, UNKNOWN, *writers)
+                versions = (
+                    (Version(self._fold(common), common), tips[: number + 1]),
+                    (Version(tree, tips[:number]), [tip]),
+                    (Version(self.ancestry.commits.tree(tip), [tip]), tips[:number]),
+                )
+                base, ours, theirs = (self._following.follow(*version).tree for version in versions)
+                sides = Sides(base, ours, theirs, UNKNOWN, UNKNOWN, *writers)
                 tree = merge_trees(self.store, self.engine, sides, terms, self._progress).tree
             self._known[known] = tree
         return self._known[known]

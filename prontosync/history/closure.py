@@ -14,10 +14,12 @@ def commit_name(commit: ObjectId) -> ObjectName:
 
 
 def direct_objects(commit: Commit) -> list[ObjectName]:
-    """What a commit names itself, segments aside: schemas, definitions, checkpoints, patches, conflicts."""
+    """What a commit names itself, segments aside: schemas, definitions, checkpoints, patches, conflicts,
+    rules, renumberings."""
     names = [name for state in commit.tables.values() for name in state_objects(state)]
     names += [ObjectName(identity, "parquet") for identity in commit.conflicts.values()]
-    names += [ObjectName(identity, "json") for identity in (commit.database, commit.policy) if identity]
+    others = (commit.database, commit.policy, commit.renumbered)
+    names += [ObjectName(identity, "json") for identity in others if identity]
     return list(dict.fromkeys(names))
 
 

@@ -10,6 +10,7 @@ from prontosync.disk.objects import ObjectStore
 from prontosync.model.encoding import MalformedObject
 from prontosync.model.ids import ObjectId, ObjectName
 from prontosync.model.objects import Changes, Commit, Parent, TableState, decode_commit, encode_object, with_aside
+from prontosync.model.renumbering import RENUMBER, NewKey, Renumbering, decode_renumbering
 from prontosync.model.rules import Rules, decode_rules
 
 FULL_EVERY = 64
@@ -86,6 +87,16 @@ class Commits:
             self._rules[policy] = decode_rules(self.store.read(ObjectName(policy, "json")))
         return self._rules[policy]
 
+    def renumbering(self, commit: ObjectId) -> Renumbering | None:
+        """The rows that got another key in a commit; None where none did. Raises as ``read``."""
+        identity = self.read(commit).renumbered
+        return decode_renumbering(self.store.read(ObjectName(identity, "json"))) if identity else None
+
+    def new_keys(self, commit: ObjectId) -> tuple[NewKey, ...]:
+        """The same for people."""
+        found, parents = self.renumbering(commit), self.read(commit).parents
+        return tuple(NewKey(m.table, m.old, m.new, parents[m.parent].branch) for m in (found.moves if found else ()))
+
     def add(
         self,
         tree: Tree,
@@ -95,11 +106,13 @@ class Commits:
         merge: bool = False,
         policy: ObjectId | Inherited | None = Inherited.POLICY,
         unmerged: Iterable[str] = (),
+        renumbered: ObjectId | None = None,
     ) -> ObjectId:
         """Write a commit of this state. Tables that differ from the first parent's are listed, all where it is full.
 
         ``merge`` is for a commit that holds no edit of its own. ``policy`` names the rules it was made by, those of the
-        first parent where nothing else is said. ``unmerged`` are tables of the other parents whose rows are not in it.
+        first parent where nothing else is said. ``unmerged`` are tables of the other parents whose rows are not in it;
+        ``renumbered`` names the rows that got another key.
         """
         before = self.tree(parents[0].commit).tables if parents else {}
         full = not parents or len(parents) > 1 or self._since_full(parents[0].commit) + 1 >= FULL_EVERY
@@ -121,8 +134,9 @@ class Commits:
             message=message,
             merge=merge,
             policy=self._inherited(parents) if isinstance(policy, Inherited) else policy,
-            requires=(),
+            requires=(RENUMBER,) if renumbered else (),
             signature=None,
+            renumbered=renumbered,
         )
         commit = with_aside(commit, tuple(sorted(unmerged)))
         identity, data = encode_object(commit)

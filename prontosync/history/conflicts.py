@@ -67,6 +67,15 @@ def conflicts_of(table: str, disputes: Disputes) -> Iterator[Conflict]:
             yield _marked(table, disputes.schema, key, dispute.mark, shown_row(dispute.state, order), row)
 
 
+def hint(conflict: Conflict) -> str | None:
+    """What would have kept a conflict from being one, for people: of two rows that were made under one key."""
+    if conflict.kind != "row" or conflict.column is not None or any(c.value is None for c in conflict.choices):
+        return None
+    name = conflict.table if conflict.table.isidentifier() else f'"{conflict.table}"'
+    way = f'renumber = "store" under [table.{name}], or flow = "own"'
+    return f"two places made a row with this key; a rule settles such from now on: {way}"
+
+
 def _marked(table: str, schema: TableSchema, key: Key, mark: Mark, intended: Row | None, shown: Row | None) -> Conflict:
     choices = [Choice(intended, (Origin(mark.branch, mark.commit, mark.kind, mark.since),))]
     if mark.holds and shown != intended:

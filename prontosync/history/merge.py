@@ -19,6 +19,7 @@ from prontosync.model.hints import HintsOf, no_hints
 from prontosync.model.ids import ObjectId
 from prontosync.model.objects import Changes, TableState
 from prontosync.model.progress import SILENT, Progress, by_table
+from prontosync.model.renumbering import NewKey
 
 if TYPE_CHECKING:
     from prontosync.history.merge_table import MergedTable, TableSide
@@ -60,13 +61,16 @@ class Counts:
 @dataclass(frozen=True)
 class Merged:
     """The merged state, what happened in each table that differs from ours, and whether ``prefer`` decided anything.
-    ``unmerged`` are tables that stayed as ours has them, because their schemas do not go together."""
+    ``unmerged`` are tables that stayed as ours has them, because their schemas do not go together. ``renumbered`` names
+    the moves that were decided on in this merge, ``new_keys`` are those of ours' rows too."""
 
     tree: Tree
     counts: Mapping[str, Counts] = field(default_factory=dict)
     waiting: tuple[str, ...] = ()
     preferred: bool = False
     unmerged: tuple[SchemaConflict, ...] = ()
+    renumbered: ObjectId | None = None
+    new_keys: tuple[NewKey, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,8 @@ class Policies:
     time's column and ``register`` the columns that it decides together, itself among them; ``owner`` the owner's
     column. ``down``: the columns without a policy of their own, and the rows, are head office's to change. ``exempt``
     are the columns with a policy, ``none`` too, and ``free`` those with ``none``. ``added`` are the columns, or
-    ``ROW``, that only the place's own file has a policy for.
+    ``ROW``, that only the place's own file has a policy for. ``apart``: two inserts under one key are two rows,
+    whatever other policies say.
     """
 
     columns: tuple[str | None, ...] = ()
@@ -61,6 +62,7 @@ class Policies:
     exempt: frozenset[int] = frozenset()
     free: frozenset[int] = frozenset()
     added: frozenset[int] = frozenset()
+    apart: bool = False
 
     @property
     def judges(self) -> bool:
@@ -123,6 +125,7 @@ def policies_of(schema: TableSchema, rules: Rules, said: TableRules, added: froz
         delete=said.delete,
         down=said.flow == "down" and not decided,
         added=frozenset(alone | ({ROW} if whole else set())),
+        apart=said.renumber is not None,
     )
 
 

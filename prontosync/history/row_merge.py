@@ -191,7 +191,7 @@ class RowMerge:
 
     def _inserts(self, ours: Cells, theirs: Cells, verdict: Verdict) -> State:
         """Two rows under one key that neither had before, where policies decide all in which they differ."""
-        if not (is_settled(ours) and is_settled(theirs)):
+        if self.policies.apart or not (is_settled(ours) and is_settled(theirs)):
             return None
         register = self._register(None, ours, theirs)
         by: dict[int, str] = {}

@@ -118,6 +118,8 @@ class Verifier:
                 self._sound(name)
             if content.policy is not None:
                 self._reads(ObjectName(content.policy, "json"), partial(self.commits.rules, commit))
+            if content.renumbered is not None and ObjectName(content.renumbered, "json") not in self._broken:
+                self._reads(ObjectName(content.renumbered, "json"), partial(self.commits.renumbering, commit))
             for table, state in content.tables.items():
                 self._state(table, state)
             own = travelling(content)

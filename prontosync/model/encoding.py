@@ -9,8 +9,8 @@ import msgspec
 from prontosync.errors import Damaged, RepositoryError
 
 T = TypeVar("T", bound=msgspec.Struct)
-UNMERGED = "unmerged"
-KNOWN_FEATURES: frozenset[str] = frozenset([UNMERGED])
+UNMERGED, RENUMBER = "unmerged", "renumber"
+KNOWN_FEATURES: frozenset[str] = frozenset([UNMERGED, RENUMBER])
 MAX_OBJECT_BYTES = 16 << 20
 
 _encoder = msgspec.json.Encoder(order="sorted")

@@ -8,6 +8,7 @@ import msgspec
 
 from prontosync.model import encoding
 from prontosync.model.ids import ObjectId, is_object_id, object_id
+from prontosync.model.renumbering import RENUMBER
 from prontosync.model.schema import DatabaseDdl, Ddl, TableSchema
 
 
@@ -48,14 +49,16 @@ class Parent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     branch: str
 
 
-class Commit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="commit"):
+class Commit(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="kind", tag="commit"
+):
     """One state of the chosen tables.
 
     ``tables`` lists the tables whose state differs from the first parent's, or all where ``full``. ``conflicts`` lists
     every table with open conflicts, never inherited. ``time`` is RFC 3339 in UTC, a claim of ``store``.
     ``database`` is the source's own definition beyond its tables, null where there is no source. ``unmerged`` names
-    the tables of other parents whose rows are not in this state, because their schemas do not go together; the field is
-    not there where there are none.
+    the tables of other parents whose rows are not in this state, because their schemas do not go together;
+    ``renumbered`` names the rows that got another key in this merge. Neither field is there where there are none.
     """
 
     parents: tuple[Parent, ...]
@@ -73,6 +76,7 @@ class Commit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
     requires: tuple[str, ...]
     signature: str | None
     unmerged: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    renumbered: ObjectId | None = None
 
     @property
     def aside(self) -> tuple[str, ...]:
@@ -120,7 +124,7 @@ def decode_commit(data: bytes) -> Commit:
     """Raises MalformedObject or NewerFormat (``model.encoding``)."""
     commit = encoding.decode(data, Commit)
     ids = [p.commit for p in commit.parents] + list(commit.conflicts.values())
-    ids += [i for i in (commit.database, commit.policy) if i is not None]
+    ids += [i for i in (commit.database, commit.policy, commit.renumbered) if i is not None]
     for state in commit.tables.values():
         ids += [state.schema, state.ddl, state.checkpoint, *state.patches]
         ids += [ObjectId(state.digest)] if state.digest is not None else []
@@ -129,6 +133,10 @@ def decode_commit(data: bytes) -> Commit:
     _check_ids(ids)
     if commit.unmerged == ():
         raise encoding.MalformedObject("a commit that lists no unmerged tables")
+    if (commit.renumbered is not None) != (RENUMBER in commit.requires) or (
+        commit.renumbered is not None and len(commit.parents) != 2
+    ):
+        raise encoding.MalformedObject("a commit with a renumbering that does not say so, or that is no merge")
     if not commit.parents and not commit.full:
         raise encoding.MalformedObject("a root commit that does not list all its tables")
     return commit

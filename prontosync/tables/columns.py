@@ -66,3 +66,9 @@ def _in_reach(table: StoredTable, near: pa.Table) -> list[int]:
     starts = [0, *positions(values, schema, firsts[1:])]
     ends = [*(position_after(values, schema, first) for first in firsts[1:]), values.num_rows]
     return [i for i, (start, end) in enumerate(zip(starts, ends, strict=True)) if start < end]
+
+
+def least(table: StoredTable, name: str) -> int | None:
+    """The least of a column of whole numbers; None where there is none."""
+    found = [pc.min(rows.column(name)).as_py() for rows in columns_of(table, [name])]
+    return min((value for value in found if value is not None), default=None)

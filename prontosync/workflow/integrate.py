@@ -16,6 +16,7 @@ from prontosync.history.merge import Counts
 from prontosync.history.schema_merge import SchemaConflict
 from prontosync.model.ids import ObjectId
 from prontosync.model.objects import Changes, Parent
+from prontosync.model.renumbering import NewKey
 from prontosync.sources.contract import ConstraintBroken, RowsMoved
 from prontosync.workflow.apply import Plan, plan_apply, write_live
 from prontosync.workflow.live import conflict_count
@@ -37,7 +38,8 @@ class StillMoving(Moved):
 
 @dataclass(frozen=True)
 class Next:
-    """What comes after a head: the commit (None: the head stays) and what is told of it."""
+    """What comes after a head: the commit (None: the head stays) and what is told of it. ``renumbered`` are rows that
+    have another key there."""
 
     commit: ObjectId | None
     merged: bool = False
@@ -45,6 +47,7 @@ class Next:
     counts: Mapping[str, Counts] = field(default_factory=dict)
     waiting: tuple[str, ...] = ()
     unmerged: tuple[SchemaConflict, ...] = ()
+    renumbered: tuple[NewKey, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from prontosync.model.ids import ObjectId
 from prontosync.model.keys import parse_key
 from prontosync.model.objects import Changes, Commit, TableState
 from prontosync.model.progress import counted
+from prontosync.model.renumbering import NewKey
 from prontosync.model.schema import TableSchema
 from prontosync.model.values import Row, canonical
 from prontosync.workflow.live import table_disputes
@@ -45,7 +46,8 @@ class RowStep:
 @dataclass(frozen=True)
 class LogEntry:
     """``tables`` are the changed tables with their states now; ``gone`` those that this commit dropped. ``parents``
-    are those that are here. ``row`` is set where the log is of one row."""
+    are those that are here. ``row`` is set where the log is of one row. ``renumbered`` are the rows that got another
+    key in this merge."""
 
     id: ObjectId
     commit: Commit
@@ -54,6 +56,7 @@ class LogEntry:
     conflicts: int = 0
     parents: tuple[ObjectId, ...] = ()
     row: RowStep | None = None
+    renumbered: tuple[NewKey, ...] = ()
 
 
 class Log:
@@ -90,7 +93,8 @@ class Log:
         tables = {name: state for name, state in changed.items() if _is_news(before.tables.get(name), state)}
         gone = tuple(name for name in content.dropped if name in before.tables)
         count = sum(self._disputed(commit, name, identity) for name, identity in content.conflicts.items())
-        return LogEntry(commit, content, tables, gone, count, self._session.ancestry.parents(commit))
+        keys = self._session.commits.new_keys(commit)
+        return LogEntry(commit, content, tables, gone, count, self._session.ancestry.parents(commit), renumbered=keys)
 
     def _before(self, content: Commit) -> Tree:
         return self._session.commits.tree(content.parents[0].commit) if content.parents else EMPTY

@@ -87,10 +87,11 @@ def build_merge(session: Session, head: ObjectId, theirs: Theirs, prefer: str | 
         return Next(None, unmerged=result.unmerged)
     parents = (Parent(head, session.repo.branch), Parent(theirs.commit, theirs.branch))
     words = message or f"merge {theirs.branch} into {session.repo.branch}"
-    automatic = not result.preferred and not rules.is_new(session, said, head, theirs.commit)
-    aside = [conflict.table for conflict in result.unmerged]
-    commit = session.commits.add(result.tree, parents, session.stamp(), words, automatic, policy, aside)
-    return Next(commit, True, counts=result.counts, waiting=result.waiting, unmerged=result.unmerged)
+    decided = result.preferred or result.renumbered or rules.is_new(session, said, head, theirs.commit)
+    stamp, aside = session.stamp(), [conflict.table for conflict in result.unmerged]
+    commit = session.commits.add(result.tree, parents, stamp, words, not decided, policy, aside, result.renumbered)
+    told = (result.counts, result.waiting, result.unmerged, result.new_keys)
+    return Next(commit, True, False, *told)
 
 
 def again(session: Session, head: ObjectId, theirs: Theirs, said: Rules) -> Next:
@@ -159,21 +160,29 @@ def _merged(
     session: Session, head: ObjectId, theirs: Theirs, said: Rules, prefer: str | None, only: Set[str] | None = None
 ) -> Merged:
     """The merge of theirs, or of ``only`` these tables, with rows held back that this place does not accept."""
+    from prontosync.history.lineage import Merging
+    from prontosync.workflow.renumbering import recounted, rekeyed
+
     commits, now = session.commits, session.now()
-    base = base_for(session, head, theirs, said, session.bases().base(head, theirs.commit))
-    origin = Origin(theirs.branch, theirs.commit, "", now)
-    ours, other = commits.tree(head), commits.tree(theirs.commit)
-    here = Origin(session.repo.branch, head, "", now)
-    sides = Sides(base, ours, other, here, origin, *writers(session, head, theirs, said))
+
+    def taken(table: str) -> bool:
+        return (only is None or table in only) and takes(said, table, theirs.direction)
+
+    base = base_for(session, head, theirs, said, session.bases().base(head, theirs.commit, taken))
+    merging = Merging(head, theirs.commit, session.repo.branch, theirs.branch)
+    choose = theirs.direction == "up" and only is None and session.repo.config.is_head_office
+    found = rekeyed(session, base, merging, said, taken, choose)
+    origin, here = Origin(theirs.branch, theirs.commit, "", now), Origin(session.repo.branch, head, "", now)
+    sides = Sides(found.base, found.ours, found.theirs, here, origin, *writers(session, head, theirs, said))
 
     def trace(table: str, disputes: Disputes) -> None:
         provenance(session).refine(table, disputes, {head, theirs.commit})
 
-    terms = replace(terms_for(session, theirs, said, prefer), trace=trace)
-    if only is not None:
-        terms = replace(terms, takes=lambda table: table in only and takes(said, table, theirs.direction))
+    terms = replace(terms_for(session, theirs, said, prefer), takes=taken, trace=trace)
     merged = merge_trees(session.merge_store, session.engine, sides, terms, session.progress)
-    return accepted(session, said, ours, merged, [(base, other, origin)])
+    merged = accepted(session, said, found.ours, merged, [(found.base, found.theirs, origin)])
+    tree = recounted(session, commits.tree(head), found.ours, merged.tree)
+    return replace(merged, tree=tree, renumbered=found.renumbered, new_keys=found.new_keys)
 
 
 def accepted(

@@ -10,6 +10,8 @@ from typing import Any
 from prontosync.errors import NotFound, UsageError
 from prontosync.history.commits import EMPTY, Tree
 from prontosync.history.disputes import Disputes, Origin, keys_table, read_disputes, rows_by_key, write_disputes
+from prontosync.history.following import Following
+from prontosync.history.lineage import Version
 from prontosync.history.merge import MergeTerms, Sides, merge_trees
 from prontosync.history.row_patch import row_patch
 from prontosync.model.ids import ObjectId
@@ -49,12 +51,13 @@ class Part:
 
 @dataclass(frozen=True)
 class _Inverse:
-    """The change from ``base`` to ``theirs`` is what is merged in."""
+    """The change from ``base`` to ``theirs`` is what is merged in; ``commits`` are what the two are of."""
 
     base: Tree
     theirs: Tree
     origin: Origin
     message: str
+    commits: tuple[ObjectId, ObjectId | None]
 
 
 def revert(
@@ -91,6 +94,7 @@ def _last_inverse(session: Session, message: str) -> _Inverse:
         session.commits.tree(before),
         Origin(session.repo.branch, before, "", session.now()),
         message or f"undo the merge that led to {after[:12]}",
+        (after, before),
     )
 
 
@@ -103,6 +107,7 @@ def _revert_build(session: Session, commit: ObjectId, part: Part, message: str) 
         before,
         Origin(session.repo.branch, commit, "", session.now()),
         message or f'revert "{subject}"\n\nthis takes back commit {commit}',
+        (commit, content.parents[0].commit if content.parents else None),
     )
     return lambda head: _build(session, head, inverse, part)
 
@@ -113,6 +118,7 @@ def _build(session: Session, head: ObjectId, inverse: _Inverse, part: Part) -> N
 
     ours = session.commits.tree(head)
     _check_part(part, inverse)
+    inverse = _followed(session, head, inverse)
     base, theirs = _limited(session, inverse, part)
     sides = Sides(base, ours, theirs, Origin(session.repo.branch, head, "", session.now()), inverse.origin)
     said = rules.in_force(session, head)
@@ -132,6 +138,15 @@ def _build(session: Session, head: ObjectId, inverse: _Inverse, part: Part) -> N
     policy = rules.named(session, said, head)
     commit = session.commits.add(merged.tree, parents, session.stamp(), inverse.message, policy=policy)
     return Next(commit, merged=True, counts=merged.counts)
+
+
+def _followed(session: Session, head: ObjectId, inverse: _Inverse) -> _Inverse:
+    """The same under the keys that rows have now: a row that got another one keeps it, whatever is taken back."""
+    following = Following(session.ancestry, session.merge_store, session.engine)
+    after, before = inverse.commits
+    base = following.follow(Version(inverse.base, [after]), [head]).tree
+    tips = [before] if before is not None else []
+    return replace(inverse, base=base, theirs=following.follow(Version(inverse.theirs, tips), [head, after]).tree)
 
 
 def _check_part(part: Part, inverse: _Inverse) -> None:
