@@ -113,8 +113,12 @@ def marks(one: OpenConflict, choice: Choice) -> list[str]:
 
 def notes(one: OpenConflict) -> Iterator[str]:
     """Lines that say of a conflict what its candidates do not; escaped, whole."""
+    from prontosync.history.conflicts import hint
+
     if one.conflict.detail:
         yield escape(one.conflict.detail)
+    if (way_out := hint(one.conflict)) is not None:
+        yield escape(way_out)
     values = [choice.value for choice in one.conflict.choices]
     if one.conflict.shown not in values:
         yield f"the table shows {value_text(one.conflict, one.conflict.shown)}"

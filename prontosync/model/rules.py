@@ -198,6 +198,11 @@ def effective(rules: Rules, table: str) -> TableRules:
     return rules_of(_laid(_shared_said(rules, table), _added_said(rules, table), apart=True))
 
 
+def renumbers(rules: Rules) -> bool:
+    """Whether any table's rows may get new keys."""
+    return any(said.renumber for rule_set in (rules.shared, rules.added) for said in rule_set.tables.values())
+
+
 def only_added(rules: Rules, table: str) -> frozenset[str]:
     """Which of a table's effective rules the place added: ``newest``, ``columns.price``."""
     shared = _shared_said(rules, table)

@@ -18,7 +18,7 @@ from prontosync.history.reach import Reach
 from prontosync.model.ids import ObjectId
 from prontosync.model.names import RefName
 from prontosync.model.objects import Parent
-from prontosync.model.rules import Rules
+from prontosync.model.rules import Rules, renumbers
 from prontosync.workflow import rules
 from prontosync.workflow.integrate import Forecast, Next, Outcome, forecast, integrate
 from prontosync.workflow.merge import (
@@ -92,6 +92,8 @@ def build_all(
     forward = _forwarded(session, head, sides)
     now = forward.commit or head
     said = _rules(session, now, sides)
+    if len(sides) > 1 and renumbers(said):
+        return _one_by_one(session, now, sides, prefer, message, forward)
     session.said = said
     chosen = _Choice(session, now, said)
     for theirs in sides:
@@ -103,6 +105,22 @@ def build_all(
         (theirs,) = chosen.sides
         return _both(forward, build_merge(session, now, theirs, prefer.get(theirs), message))
     return _both(forward, _build(session, now, chosen, message))
+
+
+def _one_by_one(
+    session: Session,
+    head: ObjectId,
+    sides: Sequence[Theirs],
+    prefer: Mapping[Theirs, str | None],
+    message: str,
+    before: Next,
+) -> Next:
+    """A commit for each branch: where rows get new keys, a commit says of one branch which of its rows moved."""
+    now = before
+    for theirs in sides:
+        step = build_merge(session, now.commit or head, theirs, prefer.get(theirs), message)
+        now = _both(now, step)
+    return now
 
 
 @dataclass
@@ -165,8 +183,8 @@ def _both(first: Next, then: Next) -> Next:
     names = [*first.counts, *(name for name in then.counts if name not in first.counts)]
     counts = {name: added(first.counts.get(name, Counts()), then.counts.get(name, Counts())) for name in names}
     forward = first.fast_forward and then.fast_forward
-    aside = (*first.unmerged, *then.unmerged)
-    return Next(then.commit, True, forward, counts, (*first.waiting, *then.waiting), aside)
+    aside, moved = (*first.unmerged, *then.unmerged), (*first.renumbered, *then.renumbered)
+    return Next(then.commit, True, forward, counts, (*first.waiting, *then.waiting), aside, moved)
 
 
 def _build(session: Session, head: ObjectId, chosen: _Choice, message: str) -> Next:
