@@ -156,7 +156,7 @@ def forbidden_change(schema: TableSchema, policies: Policies, writer: Writer) ->
     if policies.append_only:
         found.append(f"{CHANGE} <> '{INSERT}'")
     if policies.owner is not None:
-        found.append(f"NOT {_owns(policies.owner, writer)}")
+        found.append(f"NOT {_owns(policies.owner, schema.columns[policies.owner].type, writer)}")
     if not policies.may_write(ROW, writer):
         found.append(f"{CHANGE} <> '{UPDATE}'")
     found += [
@@ -173,8 +173,12 @@ def forbidden_keys(engine: Engine, delta: Delta, condition: str) -> pa.Table:
     return Delta(delta.schema, _cast(found, delta.table.schema)).keys()
 
 
-def _owns(owner: int, writer: Writer) -> str:
-    text = f"CAST(CASE WHEN {CHANGE} = '{INSERT}' THEN n{owner} ELSE o{owner} END AS VARCHAR)"
+def _owns(owner: int, logical: str, writer: Writer) -> str:
+    value = f"CASE WHEN {CHANGE} = '{INSERT}' THEN n{owner} ELSE o{owner} END"
+    # A uuid has 16 bytes there, and its digits stand in groups in a name.
+    digits = f"lower(hex({value}))"
+    groups = [f"substr({digits}, {first}, {size})" for first, size in ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))]
+    text = " || '-' || ".join(groups) if logical == "uuid" else f"CAST({value} AS VARCHAR)"
     ways = [f"{text} IS NULL", f"{text} = {literal(writer.store)}"]
     if writer.store.isascii() and writer.store.isdigit():
         number = literal(writer.store.lstrip("0"))

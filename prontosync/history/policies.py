@@ -7,6 +7,7 @@ on many.
 from __future__ import annotations
 
 import datetime
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -88,7 +89,8 @@ class Policies:
         """Whether a writer may touch a row of this owner; one without an owner is everybody's."""
         if self.owner is None or owner is None or writer.trusted:
             return True
-        return str(owner) == writer.store or _number(str(owner)) == _number(writer.store) is not None
+        name = str(uuid.UUID(bytes=owner)) if isinstance(owner, bytes) else str(owner)
+        return name == writer.store or _number(name) == _number(writer.store) is not None
 
 
 NO_POLICIES = Policies()
