@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prontosync.disk.config import ConfigError, TableConfig, located
 from prontosync.disk.files import free_bytes
@@ -50,8 +50,8 @@ class NoHead(NotFound):
 @dataclass(frozen=True)
 class World:
     """What comes from outside: the folder that relative paths start from, the clock (aware, UTC), who is at work, their
-    home, who hears notes for people, and who is told how far long work is. ``machine_ns`` is the time that files are
-    stamped with, in ns since 1970, whatever the clock was set to."""
+    home, who hears notes for people and of events (``workflow.notify``), and who is told how far long work is.
+    ``machine_ns`` is the time that files are stamped with, in ns since 1970, whatever the clock was set to."""
 
     folder: Path
     clock: Callable[[], datetime.datetime]
@@ -59,6 +59,7 @@ class World:
     home: Path | None = None
     user: str | None = None
     note: Callable[[str], None] = lambda text: None
+    notify: Callable[[str, Mapping[str, Any]], None] = lambda event, details: None
     progress: Progress = SILENT
     machine_ns: Callable[[], int] = lambda: 0
 
@@ -194,10 +195,12 @@ class Session:
         """The rules of this run's merge, or else those in force at the head."""
         from prontosync.workflow.rules import in_force
 
+        if self.said is not None:
+            return self.said
         head = self.head()
-        if self.said is None and head not in self._said:
+        if head not in self._said:
             self._said = {head: in_force(self, head)}
-        return self.said or self._said[head]
+        return self._said[head]
 
     def bases(self) -> Bases:
         from prontosync.history.bases import Bases
