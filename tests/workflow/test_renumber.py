@@ -370,11 +370,11 @@ def test_a_sale_during_the_sync_is_written_by_the_next_try(chain: Make, monkeypa
         source = session.need_source()
         apply, late = source.apply, ["UPDATE customers SET email = 'late@' WHERE id = 501"]
 
-        def busy(*args: Any) -> Any:
+        def busy(*args: Any, **options: Any) -> Any:
             if late:
                 sell(two, 501, "Luis")
                 run(two, late.pop())
-            return apply(*args)
+            return apply(*args, **options)
 
         monkeypatch.setattr(source, "apply", busy)
         from prontosync.workflow.pull import sync
