@@ -46,7 +46,7 @@ class Bases:
         self.ancestry, self.store, self.engine, self.terms = ancestry, store, engine, terms
         self._progress = progress
         self._known: dict[tuple[ObjectId, ...], Tree] = {}
-        self._following = Following(ancestry, store, engine)
+        self._following = Following(ancestry, store, store, engine)
 
     def base(self, ours: ObjectId, theirs: ObjectId, wanted: Callable[[str], bool] = lambda name: True) -> Tree:
         """The state to compare both with; empty where they have no ancestor in common. It lacks ``strangers``. Where
