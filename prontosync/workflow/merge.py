@@ -73,8 +73,10 @@ def build_merge(session: Session, head: ObjectId, theirs: Theirs, prefer: str | 
     other = session.ancestry.only_in([theirs.commit], [head])
     said = rules.in_force(session, head, theirs.commit, theirs.branch)
     session.said = said
-    owed = _owed(session, head, theirs, said) or news_below(session, head, theirs, said)
     same = theirs.direction == "same"
+    # An older version of our own branch owes nothing.
+    owed = bool(other or not same) and _owed(session, head, theirs, said)
+    owed = owed or news_below(session, head, theirs, said)
     if same and other and not mine and not session.refused:
         return Next(theirs.commit, merged=True, fast_forward=True, counts=forward_counts(session, head, theirs.commit))
     idle = not other or (not same and brings_nothing(session, other))

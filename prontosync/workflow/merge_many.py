@@ -144,6 +144,8 @@ class _Choice:
     def consider(self, theirs: Theirs, prefer: str | None) -> None:
         session = self.session
         new, tips = self._reach.beyond(theirs.commit)
+        if theirs.direction == "same" and not new:
+            return  # an older version of our own branch owes nothing
         strange = self._bases.strangers(self.head, tips, self._joined)
         wanted = strange if session.with_schema else strange & self._tables
         owed = any(takes(self.said, name, theirs.direction) for name in wanted)
