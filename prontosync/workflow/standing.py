@@ -10,8 +10,9 @@ from prontosync.disk.notes import OrphanNote, OrphansNote
 from prontosync.errors import ProntoError
 from prontosync.history.commits import Tree
 from prontosync.history.conflicts import conflicts_of
-from prontosync.model.encoding import encode
-from prontosync.model.ids import ObjectId, object_id
+from prontosync.model.encoding import decode, encode
+from prontosync.model.ids import ObjectId, ObjectName, object_id
+from prontosync.model.schema import TableSchema
 from prontosync.workflow.live import table_disputes
 from prontosync.workflow.rules import flow, in_force
 from prontosync.workflow.session import Session
@@ -68,12 +69,12 @@ def orphans_of(session: Session, head: ObjectId) -> tuple[OrphanNote, ...]:
 
 
 def _counted(session: Session, tree: Tree, names: list[str]) -> tuple[OrphanNote, ...]:
-    from prontosync.tables.reader import StoredTable, read_schema
-
     store = session.cached_store
-    if not any(read_schema(store, name, tree.tables[name].schema).foreign_keys for name in names):
+    schemas = (store.read(ObjectName(tree.tables[name].schema, "json")) for name in names)
+    if not any(decode(schema, TableSchema).foreign_keys for schema in schemas):
         return ()
     from prontosync.history.orphans import orphans
+    from prontosync.tables.reader import StoredTable
 
     tables = {name: StoredTable(store, session.engine, name, tree.tables[name]) for name in names}
     found = orphans(session.engine, tables)
