@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from prontosync.history.policies import Writer
     from prontosync.sources.contract import Source
     from prontosync.sources.survey import Selection
+    from prontosync.workflow.decided import Account
 
 
 class NoSource(NotFound):
@@ -68,9 +69,10 @@ class Session:
     """The repository that one command works on. Closing it closes the engine and keeps what was learnt of the history.
 
     ``engine`` is for callers that work on several repositories; they close it themselves. ``with_schema`` tells an
-    apply to bring the live database's definitions to what the branch has."""
+    apply to bring the live database's definitions to what the branch has. ``account`` hears what a merge decides."""
 
     with_schema = False
+    account: Account | None = None
 
     def __init__(self, repo: Repository, world: World, engine: Engine | None = None) -> None:
         self.repo, self.world, self._given = repo, world, engine
