@@ -164,7 +164,9 @@ def _merge_one(
     from prontosync.history.sides import Unified, need_one_schema, unified
 
     policies = terms.policies(_stored(store, engine, sides.ours, name))
-    if _identical(sides.base, sides.theirs, name) and not (policies.judges and not sides.our_writer.trusted):
+    one_schema = sides.ours.tables[name].schema == sides.theirs.tables[name].schema
+    judged = policies.judges and not sides.our_writer.trusted
+    if _identical(sides.base, sides.theirs, name) and one_schema and not judged:
         return None
     if _identical(sides.ours, sides.theirs, name) and not policies.changes_equals:
         return None

@@ -176,10 +176,10 @@ def test_a_held_row_that_is_not_live_is_shown_as_it_was_until_the_till_edits_it(
     shown = (1, 0, None, "a")
     intent = Rows(frozenset([shown, (2, 0, None, "b"), None]))
     disputes = Disputes(SCHEMA, {(0,): Dispute(intent, mark=Mark("unique", "because"), shown=shown)})
-    reading = DisputedRows(keeper.engine, disputes, {(0,): None}, ORIGIN, SCHEMA)
+    reading = DisputedRows(keeper.engine, disputes, {(0,): None}, ORIGIN, plain_columns(SCHEMA))
     assert [row for batch in reading.rows([]) for row in _rows(batch)] == [shown]
     assert reading.disputes.rows[(0,)].held
     own = (5, 0, None, "c")
     live = as_table(SCHEMA, [own]).to_batches()
-    reading = DisputedRows(keeper.engine, disputes, {(0,): None}, ORIGIN, SCHEMA)
+    reading = DisputedRows(keeper.engine, disputes, {(0,): None}, ORIGIN, plain_columns(SCHEMA))
     assert [row for batch in reading.rows(live) for row in _rows(batch)] == [own]
