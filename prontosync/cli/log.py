@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,17 @@ from prontosync.cli.command import command
 from prontosync.cli.context import Context
 from prontosync.cli.escape import escape
 from prontosync.cli.graph import Graph
-from prontosync.cli.options import key_option, rev_argument, table_option
+from prontosync.cli.options import explain_option, key_option, rev_argument, table_option, wide_option
 from prontosync.cli.outcome import DIGITS, change_json, conflict_lines, renumbered_lines
 from prontosync.cli.world import reading
+from prontosync.errors import UsageError
 
 if TYPE_CHECKING:
     from prontosync.workflow.log import LogEntry, RowStep
+
+
+class OneCommit(UsageError):
+    id = "one-commit"
 
 
 @command(
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
         "prontosync log HEAD~1 -n 2 --json",
         "prontosync log --table product --key 101",
         "prontosync -C ../office log --graph -n 5",
+        "prontosync log --explain HEAD --table product",
     ),
     exits=(10, 14, 17),
 )
@@ -36,21 +43,48 @@ if TYPE_CHECKING:
 @table_option()
 @key_option()
 @click.option("--graph", is_flag=True, help="Draw how the commits descend from each other.")
-def log(context: Context, rev: str, limit: int | None, table: str | None, key: str | None, graph: bool) -> None:
+@explain_option("Of the one commit REV, tell what was decided by which rule, cell by cell.")
+@wide_option("every decision of --explain")
+def log(
+    context: Context, rev: str, limit: int | None, table: str | None, key: str | None, graph: bool, explain: bool
+) -> None:
     """Show the commits of REV, newest first, with the rows that each changed.
 
     With --table, only those that changed the table; with --key, those that changed this row, and how. A merge is shown
     with what it changed against its first parent.
+
+    With --explain, a merge is made again from its parents by the rules that it names, and compared with what it holds.
+    Of a resolution, the conflicts that it decided are told, with their candidates and by whom.
     """
     from prontosync.workflow.log import Log
     from prontosync.workflow.states import resolve
 
+    if explain:
+        _explain(context, rev, table, alone=limit is None and key is None and not graph)
+        return
     with reading(context) as session:
         entries = islice(Log(session, resolve(session, rev), table, key).entries(), limit)
         if context.json:
             output.emit_pieces(_array(entry_json(entry) for entry in entries))
         else:
             output.emit_pieces(_text(context, entries, Graph() if graph else None))
+
+
+def _explain(context: Context, rev: str, table: str | None, *, alone: bool) -> None:
+    from prontosync.cli.explain import show_explained
+    from prontosync.workflow.explain import explain
+    from prontosync.workflow.log import Log
+    from prontosync.workflow.states import resolve
+
+    if not alone:
+        raise OneCommit("--explain is of one commit", "leave out -n, --key and --graph")
+    with reading(context) as session:
+        commit = resolve(session, rev)
+        entry, found = Log(session, commit).entry(commit), explain(session, commit)
+        rules = session.commits.rules(commit)
+    if table is not None:
+        found = replace(found, decisions=tuple(one for one in found.decisions if one.table == table))
+    show_explained(context, found, rules, _block(context, entry, full=True), entry_json(entry))
 
 
 @command("show", examples=("prontosync show", "prontosync show HEAD~1 --json"), exits=(10, 14, 17))

@@ -101,6 +101,11 @@ def _choose_wide(ctx: click.Context, parameter: click.Parameter, value: bool) ->
         ctx.obj = dataclasses.replace(ctx.obj, wide=True)
 
 
+def explain_option(text: str) -> Decorator[Any]:
+    """``--explain``, as ``explain: bool``."""
+    return click.option("--explain", is_flag=True, help=text)
+
+
 def with_schema_option(function: F) -> F:
     """``with_schema: bool``."""
     text = "Add the columns and make the tables that the live database lacks, in the same transaction as the rows."

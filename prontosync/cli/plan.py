@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from prontosync.cli import output
 from prontosync.cli.context import Context
+from prontosync.cli.decisions import decisions_json, merge_text, show_decisions
 from prontosync.cli.display import Display, display
 from prontosync.cli.escape import escape
 from prontosync.cli.outcome import (
@@ -21,6 +22,7 @@ from prontosync.cli.outcome import (
 from prontosync.model.values import row_to_json
 
 if TYPE_CHECKING:
+    from prontosync.history.decisions import Decision
     from prontosync.model.schema import TableSchema
     from prontosync.tables.compare import Deltas
     from prontosync.workflow.integrate import Forecast
@@ -29,30 +31,36 @@ PLANNED = 40
 """How many rows of a table's plan a terminal shows."""
 
 
-def show_plan(context: Context, forecast: Forecast) -> None:
-    """Print what would be written to the live database, row by row."""
+def show_plan(context: Context, forecast: Forecast, decisions: Sequence[Decision] | None = None) -> None:
+    """Print what would be written to the live database, row by row, and the ``decisions`` where they were asked for."""
     if context.json:
-        output.emit_pieces(_plan_json(forecast))
+        output.emit_pieces(_plan_json(_forecast_json(forecast, decisions), forecast))
     else:
         shown = display(context)
         output.emit_pieces(_plan_text(shown, forecast))
+        if decisions is not None:
+            output.emit_pieces(merge_text(shown, decisions))
         shown.tell()
 
 
-def show_counts(context: Context, forecast: Forecast) -> None:
-    """Print what would be merged, by table."""
+def show_counts(context: Context, forecast: Forecast, decisions: Sequence[Decision] | None = None) -> None:
+    """Print what would be merged, by table, and the ``decisions`` where they were asked for."""
     if context.json:
-        output.emit_json(_forecast_json(forecast))
+        output.emit_json(_forecast_json(forecast, decisions))
     else:
         output.emit_text("\n".join(_count_lines(forecast)))
+        if decisions is not None:
+            show_decisions(context, decisions)
 
 
-def _forecast_json(forecast: Forecast) -> dict[str, Any]:
+def _forecast_json(forecast: Forecast, decisions: Sequence[Decision] | None) -> dict[str, Any]:
     """As the outcome's JSON; nothing was committed, so ``commit`` is null, and ``applied`` is what would be."""
     applied = None
     if forecast.plan is not None:
         applied = {name: change_json(change) for name, change in forecast.plan.counts.items()}
-    return {"commit": None, **next_json(forecast.next), "conflicts": forecast.conflicts, "applied": applied}
+    decided = {} if decisions is None else {"decisions": decisions_json(decisions)}
+    following = next_json(forecast.next)
+    return {"commit": None, **following, "conflicts": forecast.conflicts, "applied": applied, **decided}
 
 
 def _count_lines(forecast: Forecast) -> list[str]:
@@ -64,9 +72,9 @@ def _count_lines(forecast: Forecast) -> list[str]:
     return lines + waiting_lines(forecast.next) + conflict_lines(forecast.conflicts)
 
 
-def _plan_json(forecast: Forecast) -> Iterator[str]:
-    """One object, in which each row of the plan is a line."""
-    head = output.encode_json(_forecast_json(forecast))[:-1]
+def _plan_json(members: dict[str, Any], forecast: Forecast) -> Iterator[str]:
+    """One object of these members and the plan, in which each row is a line."""
+    head = output.encode_json(members)[:-1]
     if forecast.plan is None:
         yield f'{head},"plan":null}}\n'
         return

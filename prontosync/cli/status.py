@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,14 @@ def _json(found: Status) -> dict[str, Any]:
         "ahead": found.ahead,
         "behind": found.behind,
         "conflicts": found.conflicts,
+        "open": [
+            {"table": one.table, "kind": one.kind, "conflicts": one.number, "oldest": one.oldest or None}
+            for one in found.open
+        ],
+        "orphans": [
+            {"table": one.table, "columns": list(one.columns), "parent": one.parent, "rows": one.rows}
+            for one in found.orphans
+        ],
         "upstream": _standing_json(found.upstream),
         "last_sync": {"time": sync["time"], "error": sync.get("error")} if sync else None,
         "left_out": left_out_json(found.left_out),
@@ -109,9 +118,34 @@ def _lines(context: Context, found: Status) -> list[str]:
     lines += _live_lines(found)
     for aside in found.asides:
         lines += schema_lines(aside.conflict)
+    lines += _orphan_lines(found)
     if found.conflicts:
-        lines.append(output.paint(context, conflict_lines(found.conflicts)[0], "red"))
+        lines += _conflict_lines(context, found)
     return lines
+
+
+def _conflict_lines(context: Context, found: Status) -> list[str]:
+    """How many of which kind, and how long the oldest of each are open."""
+    rows = [(one.table, one.kind, one.number, one.oldest or "unknown", _age(context, one.oldest)) for one in found.open]
+    return [
+        output.paint(context, conflict_lines(found.conflicts)[0], "red") + ":",
+        grid(("table", "kind", "open", "oldest", "days"), rows).rstrip("\n"),
+    ]
+
+
+def _age(context: Context, since: str) -> int | None:
+    """Whole days, None where they are not known."""
+    if not since:
+        return None
+    return max(0, (context.clock() - datetime.datetime.fromisoformat(since)).days)
+
+
+def _orphan_lines(found: Status) -> list[str]:
+    return [
+        f'{one.rows:,} rows of table "{escape(one.table)}" refer by {escape(", ".join(one.columns))} to rows of '
+        f'"{escape(one.parent)}" that are not there: merges leave them as they are'
+        for one in found.orphans
+    ]
 
 
 def _standing_line(other: Standing) -> str:

@@ -36,6 +36,22 @@ class SourceNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     left_out: tuple[LeftOutNote, ...]
 
 
+class OrphanNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """How many rows of a table have no parent by one foreign key."""
+
+    table: str
+    columns: tuple[str, ...]
+    parent: str
+    rows: int
+
+
+class OrphansNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The rows without parents in tables that are stored as ``layout`` says."""
+
+    layout: ObjectId
+    found: tuple[OrphanNote, ...]
+
+
 class MarkNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
     """Up to where a table's captured keys were read: the capture's token, the newest note's number and what was drawn
     for it; the rows that the table had then, and its highest key where that is its rowid; the number below which notes

@@ -216,9 +216,9 @@ class OverlayObjectStore:
         return (self.upper if self.upper.has(name) else self.lower).read(name)
 
     def verified_path(self, name: ObjectName) -> Path:
-        """As of a folder; only where both stores are folders."""
+        """As of a folder; only where both stores are folders, or the lower is such an overlay itself."""
         store = self.upper if self.upper.has(name) else self.lower
-        assert isinstance(store, FolderObjectStore)
+        assert isinstance(store, FolderObjectStore | OverlayObjectStore)
         return store.verified_path(name)
 
     def add(self, data: Buffer, suffix: Suffix) -> ObjectName:

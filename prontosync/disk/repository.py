@@ -11,7 +11,7 @@ from prontosync.disk.config_file import load
 from prontosync.disk.journal import Journal
 from prontosync.disk.live import LiveFile
 from prontosync.disk.lock import repository_lock
-from prontosync.disk.notes import CaptureNote, NoteFile, RulesNote, RunNotes, SourceNote
+from prontosync.disk.notes import CaptureNote, NoteFile, OrphansNote, RulesNote, RunNotes, SourceNote
 from prontosync.disk.objects import FolderObjectStore
 from prontosync.disk.pins import PinFiles
 from prontosync.disk.refs import FolderRefs
@@ -51,6 +51,7 @@ class Repository:
         self.seen = NoteFile(self.inner / "cache" / "source.json", SourceNote)
         self.captured = NoteFile(self.inner / "cache" / "capture.json", CaptureNote)
         self.runs = RunNotes(self.inner / "cache" / "runs")
+        self.orphans = NoteFile(self.inner / "cache" / "orphans.json", OrphansNote)
         self.rules = NoteFile(self.inner / "rules.json", RulesNote)
         self.tmp = self.inner / "tmp"
         self._config: Config | None = None

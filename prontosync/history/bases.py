@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import takewhile
+from typing import TYPE_CHECKING
 
 from prontosync.disk.objects import ObjectStore
 from prontosync.engine.connection import Engine
 from prontosync.history.ancestry import Ancestry
 from prontosync.history.commits import EMPTY, Tree
 from prontosync.history.disputes import UNKNOWN
-from prontosync.history.following import Following
-from prontosync.history.lineage import Version
 from prontosync.history.merge import MergeTerms, Sides, merge_trees
 from prontosync.history.policies import Writer
 from prontosync.model.ids import ObjectId
 from prontosync.model.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from prontosync.history.following import Following
 
 TipTerms = Callable[[Sequence[ObjectId]], tuple[MergeTerms, Writer, Writer]]
 
@@ -46,7 +49,27 @@ class Bases:
         self.ancestry, self.store, self.engine, self.terms = ancestry, store, engine, terms
         self._progress = progress
         self._known: dict[tuple[ObjectId, ...], Tree] = {}
-        self._following = Following(ancestry, store, engine)
+
+    @cached_property
+    def _following(self) -> Following:
+        from prontosync.history.following import Following
+
+        return Following(self.ancestry, self.store, self.store, self.engine)
+
+    def _followed(
+        self,
+        tree: Tree,
+        tips: Sequence[ObjectId],
+        others: Sequence[ObjectId],
+        wanted: Callable[[str], bool] = lambda name: True,
+    ) -> Tree:
+        """A state of some commits under the keys that others know rows by."""
+        commits = self.ancestry.commits
+        if all(commits.read(one).renumbered is None for one in self.ancestry.only_in(others, tips)) or not tips:
+            return tree
+        from prontosync.history.lineage import Version
+
+        return self._following.follow(Version(tree, tips), others, wanted).tree
 
     def base(self, ours: ObjectId, theirs: ObjectId, wanted: Callable[[str], bool] = lambda name: True) -> Tree:
         """The state to compare both with; empty where they have no ancestor in common. It lacks ``strangers``. Where
@@ -62,7 +85,7 @@ class Bases:
         wanted: Callable[[str], bool] = lambda name: True,
     ) -> Tree:
         """The same, of newest common ancestors that are known; ``joined`` are branches that ours already took in."""
-        tree = self._following.follow(Version(self._fold(tips), tuple(tips)), [ours, theirs], wanted).tree
+        tree = self._followed(self._fold(tips), tips, [ours, theirs], wanted)
         strange = self.strangers(ours, tips, joined) | self.strangers(theirs, tips)
         return _without(tree, tree.tables.keys() & strange) if strange else tree
 
@@ -76,8 +99,8 @@ class Bases:
         last = self._merged_last(ours, theirs, branch)
         if last is None or not names:
             return base
-        version = Version(self.ancestry.commits.tree(last), [last])
-        tree = self._following.follow(version, [ours, theirs], lambda name: name in names).tree
+        tree = self.ancestry.commits.tree(last)
+        tree = self._followed(tree, [last], [ours, theirs], lambda name: name in names)
         tables = {name: state for name, state in base.tables.items() if name not in names}
         conflicts = {name: identity for name, identity in base.conflicts.items() if name not in names}
         tables |= {name: state for name, state in tree.tables.items() if name in names}
@@ -129,11 +152,11 @@ class Bases:
                 common = self.ancestry.merge_bases(tips[:number], tip)
                 terms, *writers = self.terms(tips[: number + 1])
                 versions = (
-                    (Version(self._fold(common), common), tips[: number + 1]),
-                    (Version(tree, tips[:number]), [tip]),
-                    (Version(self.ancestry.commits.tree(tip), [tip]), tips[:number]),
+                    (self._fold(common), common, tips[: number + 1]),
+                    (tree, tips[:number], [tip]),
+                    (self.ancestry.commits.tree(tip), [tip], tips[:number]),
                 )
-                base, ours, theirs = (self._following.follow(*version).tree for version in versions)
+                base, ours, theirs = (self._followed(*version) for version in versions)
                 sides = Sides(base, ours, theirs, UNKNOWN, UNKNOWN, *writers)
                 tree = merge_trees(self.store, self.engine, sides, terms, self._progress).tree
             self._known[known] = tree

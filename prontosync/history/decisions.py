@@ -9,7 +9,7 @@ from prontosync.history.disputes import Key
 from prontosync.model.schema import TableSchema
 from prontosync.model.values import Row, Value
 
-OPEN = "nothing: it is in dispute"
+OPEN = "in dispute"
 
 
 @dataclass(frozen=True)

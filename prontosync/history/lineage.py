@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from prontosync.disk.objects import ObjectStore
 from prontosync.engine.connection import Engine
@@ -13,21 +13,23 @@ from prontosync.history.commits import Tree
 from prontosync.history.disputes import Dispute, Key, keys_table, read_disputes, rows_by_key
 from prontosync.history.redirect import is_of
 from prontosync.history.renumber import Sharing, Shift
-from prontosync.history.sets import Rows, as_state
+from prontosync.history.sets import Rows, as_state, candidates
 from prontosync.model.ids import ObjectId
 from prontosync.model.keys import parse_key
 from prontosync.model.renumbering import Move
-from prontosync.model.schema import TableSchema
+from prontosync.model.schema import TableSchema, differences
 from prontosync.model.values import Row, canonical
 from prontosync.tables.reader import StoredTable
 
 
 @dataclass(frozen=True)
 class Version:
-    """A state, and the commits that it stands for: one, or those that a virtual base is made of."""
+    """A state, and the commits that it stands for: one, or those that a virtual base is made of. ``followed`` are the
+    merges that none of them knows of, and whose keys it has all the same."""
 
     tree: Tree
     tips: Sequence[ObjectId]
+    followed: tuple[ObjectId, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,17 @@ class Merging:
 
 
 class Lineage:
-    """Finds out what of a merge's moves there is to do in a state that does not know of that merge."""
+    """Finds out what of a merge's moves there is to do in a state that does not know of that merge. ``state`` gives a
+    commit's state that follows some merges, so that its keys are those of the version that it is compared with."""
 
-    def __init__(self, ancestry: Ancestry, store: ObjectStore, engine: Engine) -> None:
-        self._ancestry, self._store, self._engine = ancestry, store, engine
+    def __init__(
+        self,
+        ancestry: Ancestry,
+        store: ObjectStore,
+        engine: Engine,
+        state: Callable[[ObjectId, tuple[ObjectId, ...]], Tree],
+    ) -> None:
+        self._ancestry, self._store, self._engine, self._state = ancestry, store, engine, state
 
     def shifts(
         self, version: Version, merging: Merging, moves: Sequence[Move], parent: int
@@ -61,7 +70,7 @@ class Lineage:
             found += self._of_table(version, merging, name, of_table, parent)
         shared = any(shift.shared for shift in found)
         common = self._common(version, merging.main) if shared else []
-        main = [self._ancestry.commits.tree(commit) for commit in common]
+        main = [self._state(commit, version.followed) for commit in common]
         return found, Sharing(merging.branch, main, store_moves=parent == 1)
 
     def _of_table(
@@ -71,30 +80,26 @@ class Lineage:
             return []
         table = self._stored(version.tree, name)
         keys = _keys(moves, name, table.schema)
-        there = _Rows(table, version.tree, keys)
+        there = _Rows(table, version.tree, keys, table.schema)
         sides = (merging.main, merging.other)
         old = [key for key in keys if there.has(key)]
         mine = self._common_rows(version, sides[parent], name, old) if old else []
         old = [key for key in old if any(rows.has(key) for rows in mine)]
         others = self._common_rows(version, sides[1 - parent], name, old) if old else []
-        found = []
-        for key in old:
-            whole = Shift(name, key, keys[key])
-            if not any(rows.has(key) for rows in others):
-                found.append(whole)
-                continue
-            shared = _shared(whole, there, mine if parent else others, merging.branch)
-            if shared is not None or parent == 0:
-                found.append(shared or whole)
-        return found
+        shifts = (
+            _shift(Shift(name, key, keys[key]), there, (others, mine) if parent else (mine, others), parent, merging)
+            for key in old
+        )
+        return [shift for shift in shifts if shift is not None]
 
     def _common_rows(self, version: Version, commit: ObjectId, name: str, keys: Iterable[Key]) -> list[_Rows]:
         """The rows with these keys where a version and a commit last were one."""
-        found = []
+        schema, found = self._stored(version.tree, name).schema, []
         for common in self._common(version, commit):
-            tree = self._ancestry.commits.tree(common)
-            if name in tree.tables:
-                found.append(_Rows(self._stored(tree, name), tree, keys))
+            tree = self._state(common, version.followed)
+            table = self._stored(tree, name) if name in tree.tables else None
+            if table is not None and not differences(schema, table.schema):
+                found.append(_Rows(table, tree, keys, schema))
         return found
 
     def _common(self, version: Version, commit: ObjectId) -> list[ObjectId]:
@@ -107,15 +112,20 @@ class Lineage:
 
 
 class _Rows:
-    """Some rows of a table at one state, with what is in dispute about them."""
+    """Some rows of a table at one state, with what is in dispute about them; columns in the order of ``schema``."""
 
-    def __init__(self, table: StoredTable, tree: Tree, keys: Iterable[Key]) -> None:
-        schema = table.schema
-        self.rows = rows_by_key(schema, table.rows_at(keys_table(schema, keys)))
-        self.disputes = read_disputes(table, tree.conflicts.get(table.name)).rows
+    def __init__(self, table: StoredTable, tree: Tree, keys: Iterable[Key], schema: TableSchema) -> None:
+        self.rows = rows_by_key(schema, table.rows_at(keys_table(schema, keys)).select(schema.names))
+        self.disputes = read_disputes(table, tree.conflicts.get(table.name)).in_columns(schema).rows
 
     def has(self, key: Key) -> bool:
         return key in self.rows or key in self.disputes
+
+    def candidates(self, key: Key) -> frozenset[Row | None]:
+        """The rows that may be there; none where it is absent for certain."""
+        if key in self.disputes:
+            return candidates(self.disputes[key].state)
+        return frozenset([self.rows[key]]) if key in self.rows else frozenset()
 
 
 def _keys(moves: Sequence[Move], name: str, schema: TableSchema) -> dict[Key, Key]:
@@ -130,23 +140,29 @@ def _keys(moves: Sequence[Move], name: str, schema: TableSchema) -> dict[Key, Ke
     return found
 
 
-def _shared(shift: Shift, there: _Rows, stores: Sequence[_Rows], branch: str) -> Shift | None:
-    """The shift of a row which both places had; None where what is there is head office's alone.
+def _shift(
+    whole: Shift, there: _Rows, sides: tuple[Sequence[_Rows], Sequence[_Rows]], parent: int, merging: Merging
+) -> Shift | None:
+    """What is to be done with a row; ``sides`` is it where head office, and where the store, last was one with this
+    state. None where it is not the moved side's.
 
-    A store has its own beside the other's as a set of whole rows. Where it decided on one of them, that decision was
-    about a conflict that is none: both rows stand, the one decided on as it is now.
+    A place that met the other's row has both as a set. Where it decided on one of them, that decision was about a
+    conflict that is none: both rows stand, the one decided on as it is now.
     """
-    known = there.disputes.get(shift.old)
+    main, stores = sides
+    known = there.disputes.get(whole.old)
     if known is not None and isinstance(known.state, Rows):
-        return Shift(shift.table, shift.old, shift.new, shared=True)
+        heads = {row for rows in main for row in rows.candidates(whole.old)}
+        ours = (is_of(known, row, merging.branch) if parent else row in heads for row in known.state.rows)
+        return replace(whole, shared=True) if any(ours) else None
+    if not all(any(rows.has(whole.old) for rows in side) for side in sides):
+        return whole
     for rows in stores:
-        before = rows.disputes.get(shift.old)
-        if before is not None and isinstance(before.state, Rows) and None not in before.state.rows:
-            if not any(is_of(before, row, branch) for row in before.state.rows):
-                continue
-            now = there.rows.get(shift.old)
-            return Shift(shift.table, shift.old, shift.new, True, _undecided(before, now))
-    return None
+        before = rows.disputes.get(whole.old)
+        whole_rows = before.state.rows if before is not None and isinstance(before.state, Rows) else frozenset([None])
+        if before is not None and None not in whole_rows and any(is_of(before, r, merging.branch) for r in whole_rows):
+            return replace(whole, shared=True, dispute=_undecided(before, there.rows.get(whole.old)))
+    return None if parent else whole
 
 
 def _undecided(before: Dispute, now: Row | None) -> Dispute:

@@ -126,7 +126,9 @@ class DisputedRows:
                 # The till never saw what is intended: its edit is merged into that, and goes on being what is shown.
                 merged = self._held.merge(state_of(canonical_row(before)), carried, state_of(canonical_row(now)))
                 after = self._carried(dispute, merged.state)
-                after.shown = canonical_row(now)
+                # A row in dispute may be shown otherwise than it is live: that is no edit.
+                edited = canonical_row(before) != canonical_row(now)
+                after.shown = canonical_row(now) if edited else self._carry.row(dispute.shown, now)
                 after.mark = None if after.state == state_of(now) else dispute.mark
             if after.open:
                 self.disputes.rows[key] = after

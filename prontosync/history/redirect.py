@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from prontosync.history.disputes import Dispute, Origin
@@ -10,6 +10,8 @@ from prontosync.history.sets import Cells, Rows, State, as_state
 from prontosync.model.values import Row, Value
 
 Origins = dict[tuple[str | None, Value], list[Origin]]
+Moves = Callable[[Row | None], bool]
+"""Whether a candidate, a whole row, is one of those that move."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +29,11 @@ class Redirect:
         new = self.values.get(tuple(row[i] for i in self.columns))
         return row if new is None else _with(row, self.at, new)
 
-    def dispute(self, dispute: Dispute, mine: tuple[str, bool] | None, chosen: bool) -> Dispute:
-        """A disputed row, none of whose key columns changes. ``mine`` (as in ``split_dispute``): of whole rows only
-        such candidates follow. Cells follow where the row is ``chosen``. The same object where nothing changes."""
+    def dispute(self, dispute: Dispute, moves: Moves, chosen: bool) -> Dispute:
+        """A disputed row, none of whose key columns changes. Of whole rows those follow that ``moves`` says, cells
+        where the row is ``chosen``. The same object where nothing changes."""
         if isinstance(dispute.state, Rows):
-            moved = {
-                row: self.row(row)
-                for row in dispute.state.rows
-                if mine is None or _moves(dispute, row, mine[0], mine[1])
-            }
+            moved = {row: self.row(row) for row in dispute.state.rows if moves(row)}
             if all(old == new for old, new in moved.items()):
                 return dispute
             rows = frozenset(moved.get(row, row) for row in dispute.state.rows)
@@ -73,12 +71,11 @@ def rekeyed(dispute: Dispute, at: int, value: Value) -> Dispute:
     return replace(dispute, shown=_rekeyed(dispute.shown, at, value))
 
 
-def split_dispute(dispute: Dispute, branch: str, store_moves: bool) -> tuple[Dispute | None, Dispute | None]:
-    """A row that two places made, as what moves and what stays: candidates of ``branch`` are the store's, the others
-    head office's. None where none is left."""
+def split_dispute(dispute: Dispute, moves: Moves) -> tuple[Dispute | None, Dispute | None]:
+    """A row that two places made, as what moves and what stays. None where nothing is left."""
     if not isinstance(dispute.state, Rows):
         return dispute, None
-    moving = frozenset(row for row in dispute.state.rows if _moves(dispute, row, branch, store_moves))
+    moving = frozenset(row for row in dispute.state.rows if moves(row))
     staying = dispute.state.rows - moving
     parts = [as_state(rows) if rows else None for rows in (moving, staying)]
     found = [Dispute(state, dispute.origins) if state is not None else None for state in parts]
@@ -88,10 +85,6 @@ def split_dispute(dispute: Dispute, branch: str, store_moves: bool) -> tuple[Dis
 def is_of(dispute: Dispute, row: Row | None, branch: str) -> bool:
     """Whether a whole row is a candidate of a branch."""
     return any(origin.branch == branch for origin in dispute.origins.get((None, row), ()))
-
-
-def _moves(dispute: Dispute, row: Row | None, branch: str, store_moves: bool) -> bool:
-    return is_of(dispute, row, branch) == store_moves
 
 
 def _renamed(origins: Origins, moved: Mapping[Row | None, Row | None]) -> Origins:

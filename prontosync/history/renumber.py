@@ -21,12 +21,12 @@ from prontosync.history.disputes import (
     rows_by_key,
     write_disputes,
 )
-from prontosync.history.redirect import Redirect, rekeyed, split_dispute
+from prontosync.history.redirect import Moves, Redirect, is_of, rekeyed, split_dispute
 from prontosync.history.row_patch import row_patch
-from prontosync.history.sets import Rows
+from prontosync.history.sets import Rows, candidates
 from prontosync.model.changes import CHANGE, DELETE, UPSERT
-from prontosync.model.schema import ForeignKey, TableSchema
-from prontosync.model.values import Value, canonical, restored
+from prontosync.model.schema import ForeignKey, TableSchema, differences
+from prontosync.model.values import Row, Value, canonical, restored
 from prontosync.tables.columns import columns_of
 from prontosync.tables.keyset import in_order, split
 from prontosync.tables.order import as_rows
@@ -52,8 +52,9 @@ class Shift:
 
 @dataclass(frozen=True)
 class Sharing:
-    """How rows of two places are told apart in a state that has both: candidates from ``branch`` are that store's, and
-    rows are head office's that refer to the same in one of ``main``. ``store_moves`` says whose move."""
+    """How rows of two places are told apart in a state that has both: candidates from ``branch`` are that store's,
+    those that are in ``main`` head office's, as are rows that refer to the same in one of them. ``store_moves`` says
+    whose move."""
 
     branch: str
     main: Sequence[Tree]
@@ -159,7 +160,7 @@ class _Rewriting:
         staying = None
         moving: Dispute | None = dispute
         if shared:
-            moving, staying = split_dispute(dispute, self._sharing.branch, self._sharing.store_moves)
+            moving, staying = split_dispute(dispute, self._chosen(table.stored.name, old, dispute))
         table.settle(old, staying)
         table.settle(new, rekeyed(moving, at, value) if moving else None)
 
@@ -193,10 +194,24 @@ class _Rewriting:
         chosen = {*rows_by_key(_only(schema, schema.key), found)}
         for disputed in list(table.disputes.rows):
             dispute = table.disputes.rows[disputed]
-            mine = (self._sharing.branch, self._sharing.store_moves) if shared else None
-            followed = redirect.dispute(dispute, mine, not shared or disputed in chosen)
+            moves_too = self._chosen(name, disputed, dispute) if shared else _every
+            followed = redirect.dispute(dispute, moves_too, not shared or disputed in chosen)
             if followed is not dispute:
                 table.settle(disputed, followed)
+
+    def _chosen(self, name: str, key: Key, dispute: Dispute) -> Moves:
+        """Which candidates of a row are the moved side's."""
+        if self._sharing.store_moves:
+            return lambda row: is_of(dispute, row, self._sharing.branch)
+        schema = self._schemas[name]
+        heads: set[Row | None] = set()
+        for tree in self._sharing.main:
+            table = self._stored(tree, name) if name in tree.tables else None
+            if table is not None and not differences(schema, table.schema):
+                known = read_disputes(table, tree.conflicts.get(name)).in_columns(schema)
+                row = rows_by_key(schema, table.rows_at(keys_table(schema, [key])).select(schema.names)).get(key)
+                heads |= candidates(known.state(key, row)) - {None}
+        return lambda row: row in heads
 
     def _with_own(self, table: _Table, found: pa.Table, redirect: Redirect, own: str) -> dict[Key, Key]:
         """The new keys of rows that have in their key what they refer to."""
@@ -288,6 +303,10 @@ class _Table:
     def _store(self, patch: pa.Table) -> None:
         before = self.stored
         self.stored = StoredTable(before.store, before.engine, before.name, store_changes(before, patch))
+
+
+def _every(row: Row | None) -> bool:
+    return True
 
 
 def _mapping(

@@ -110,7 +110,7 @@ def _verdict(connection: Connection, changes: RowChanges) -> Verdict:
     # An update is refused only where its new row would be as an insert: few old rows are ever looked at.
     none, came = changes.new.slice(0, 0), changes.inserts.num_rows
     whole = pa.concat_tables([changes.inserts, changes.new])
-    found = _Table(connection, replace(changes, inserts=whole, old=none, new=none), 0).inserts()
+    found = _Table(connection, replace(changes, inserts=whole, old=none, new=none), 0, came).inserts()
     inserts = {n: words for n, words in found.items() if n < came}
     updates = {n - came: words for n, words in found.items() if n >= came}
     if not updates:
@@ -137,13 +137,20 @@ def _made(connection: Connection, definition: Definition, table: SourceTable) ->
 
 
 class _Table:
-    """The table in memory, and the rows to be tried in temporary tables; rows are counted from 1."""
+    """The table in memory, and the rows to be tried in temporary tables; rows are counted from 1. In the first
+    ``fresh`` ones NULL becomes a column's default where NULL is not allowed, as an apply has it."""
 
-    def __init__(self, connection: Connection, changes: RowChanges, number: int) -> None:
+    def __init__(self, connection: Connection, changes: RowChanges, number: int, fresh: int = 0) -> None:
+        self._fresh = fresh
         self._connection = connection
         self._loaded: Loaded = load_rows(connection, changes, number)
         self._main = f"main.{quoted(changes.table.name)}"
         self._names = [column.name for column in self._loaded.binder.columns]
+        said = connection.rows(
+            "SELECT name, dflt_value AS given FROM pragma_table_info"
+            f'({literal(changes.table.name)}) WHERE "notnull" AND dflt_value IS NOT NULL'
+        )
+        self._defaults: dict[str, str] = {row["name"]: row["given"] for row in said}
 
     def inserts(self) -> dict[int, str]:
         """The refused rows by index, with the database's words."""
@@ -227,7 +234,13 @@ class _Table:
 
     @property
     def _values(self) -> str:
-        return ", ".join(f"n.{self._staged(name)}" for name in self._names)
+        return ", ".join(self._value(name) for name in self._names)
+
+    def _value(self, name: str) -> str:
+        staged = f"n.{self._staged(name)}"
+        if name not in self._defaults or not self._fresh:
+            return staged
+        return f"CASE WHEN n.rowid <= {self._fresh} THEN coalesce({staged}, ({self._defaults[name]})) ELSE {staged} END"
 
 
 def _attempt(connection: Connection, sql: str) -> str | None:

@@ -21,6 +21,7 @@ from prontosync.sources.contract import ConstraintBroken, RowsMoved
 from prontosync.workflow.apply import Plan, plan_apply, write_live
 from prontosync.workflow.live import conflict_count
 from prontosync.workflow.mending import mending
+from prontosync.workflow.notify import on_conflict
 from prontosync.workflow.session import Session
 from prontosync.workflow.snapshot import Snapshot, take_snapshot
 
@@ -176,6 +177,7 @@ def _is_mended(session: Session, head: ObjectId) -> bool:
 def _note(session: Session, event: str, before: ObjectId, after: ObjectId) -> None:
     """What ``undo`` needs: the head before the move, and after it."""
     session.journal(event, before=before, after=after, branch=session.repo.branch)
+    on_conflict(session, before, after)
 
 
 def _outcome(

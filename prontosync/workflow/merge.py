@@ -73,8 +73,10 @@ def build_merge(session: Session, head: ObjectId, theirs: Theirs, prefer: str | 
     other = session.ancestry.only_in([theirs.commit], [head])
     said = rules.in_force(session, head, theirs.commit, theirs.branch)
     session.said = said
-    owed = _owed(session, head, theirs, said) or news_below(session, head, theirs, said)
     same = theirs.direction == "same"
+    # An older version of our own branch owes nothing.
+    owed = bool(other or not same) and _owed(session, head, theirs, said)
+    owed = owed or news_below(session, head, theirs, said)
     if same and other and not mine and not session.refused:
         return Next(theirs.commit, merged=True, fast_forward=True, counts=forward_counts(session, head, theirs.commit))
     idle = not other or (not same and brings_nothing(session, other))
@@ -82,7 +84,7 @@ def build_merge(session: Session, head: ObjectId, theirs: Theirs, prefer: str | 
         return again(session, head, theirs, said)
     rules.tell_contradictions(session, said)
     policy = rules.named(session, said, head, theirs.commit)
-    result = _merged(session, head, theirs, said, prefer)
+    result = merged_with(session, head, theirs, said, prefer)
     if idle and same_tables(result.tree, session.commits.tree(head)):
         return Next(None, unmerged=result.unmerged)
     parents = (Parent(head, session.repo.branch), Parent(theirs.commit, theirs.branch))
@@ -101,7 +103,7 @@ def again(session: Session, head: ObjectId, theirs: Theirs, said: Rules) -> Next
     restless = _edited_below(session, head, theirs, said)
     if not restless and not _has_holds(session, tree):
         return Next(None)
-    result = _merged(session, head, theirs, said, None, restless)
+    result = merged_with(session, head, theirs, said, None, restless)
     if same_tables(result.tree, tree):
         return Next(None)
     words = "show rows that were held" if not restless else f"local edits of {', '.join(sorted(restless))}"
@@ -156,7 +158,7 @@ def preferred_side(session: Session, theirs: Theirs, prefer: str | None) -> str 
     )
 
 
-def _merged(
+def merged_with(
     session: Session, head: ObjectId, theirs: Theirs, said: Rules, prefer: str | None, only: Set[str] | None = None
 ) -> Merged:
     """The merge of theirs, or of ``only`` these tables, with rows held back that this place does not accept."""
@@ -182,6 +184,9 @@ def _merged(
     merged = merge_trees(session.merge_store, session.engine, sides, terms, session.progress)
     merged = accepted(session, said, found.ours, merged, [(found.base, found.theirs, origin)])
     tree = recounted(session, commits.tree(head), found.ours, merged.tree)
+    if session.account is not None:
+        before, other = commits.tree(head), commits.tree(theirs.commit)
+        session.account.hear_keys(session, before, other, tree, found.new_keys)
     return replace(merged, tree=tree, renumbered=found.renumbered, new_keys=found.new_keys)
 
 
@@ -196,6 +201,8 @@ def accepted(
     held = with_holds(session, ours, merged, [(theirs, origin) for _, theirs, origin in sides])
     base, theirs, origin = sides[-1] if len(sides) == 1 else (ours, merged.tree, sides[-1][2])
     found = checked(session, said, Four(base, ours, theirs, held.tree), origin)
+    if session.account is not None:
+        session.account.hear_marks(session, ours, found.tree, sides)
     return replace(held, tree=found.tree, preferred=held.preferred or found.fresh)
 
 
@@ -212,6 +219,7 @@ def terms_for(session: Session, theirs: Theirs, said: Rules, prefer: str | None)
         policies=policies_by(said),
         adopt_new=session.repo.config.source is None or session.with_schema,
         prefer=prefer,
+        explain=session.account.hear if session.account is not None else None,
         hints=hints_by(said),
         follows=session.repo.config.source is None,
     )

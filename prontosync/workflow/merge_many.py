@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from prontosync.disk.objects import OverlayObjectStore, ScratchObjectStore
 from prontosync.history.bases import Joined
 from prontosync.history.disputes import Disputes, Origin
-from prontosync.history.merge import Counts
+from prontosync.history.merge import Counts, Merged
 from prontosync.history.merge_many import Incoming, added, merge_many
 from prontosync.history.reach import Reach
 from prontosync.model.ids import ObjectId
@@ -89,6 +89,8 @@ def build_all(
     """The commit that merges all ``sides`` into ``head``; none where they bring nothing. Where one brings something, it
     is an ordinary merge, or a fast-forward."""
     prefer = preferred or {}
+    if session.account is not None:
+        session.account.clear()
     forward = _forwarded(session, head, sides)
     now = forward.commit or head
     said = _rules(session, now, sides)
@@ -141,14 +143,18 @@ class _Choice:
         self._joined: list[Joined] = []
         self._depth = session.ancestry.depth(self.head)
 
-    def consider(self, theirs: Theirs, prefer: str | None) -> None:
+    def consider(self, theirs: Theirs, prefer: str | None, *, always: bool = False) -> None:
+        """Take a branch where it brings something, or ``always``."""
         session = self.session
         new, tips = self._reach.beyond(theirs.commit)
+        if theirs.direction == "same" and not new:
+            return  # an older version of our own branch owes nothing
         strange = self._bases.strangers(self.head, tips, self._joined)
         wanted = strange if session.with_schema else strange & self._tables
         owed = any(takes(self.said, name, theirs.direction) for name in wanted)
         owed = owed or news_below(session, self.head, theirs, self.said)
-        if not owed and (not new or (theirs.direction != "same" and brings_nothing(session, new))):
+        idle = not new or (theirs.direction != "same" and brings_nothing(session, new))
+        if idle and not owed and not always:
             return
         base = self._bases.base_at(tips, self.head, theirs.commit, self._joined)
         base = base_for(session, self.head, theirs, self.said, base)
@@ -187,7 +193,17 @@ def _both(first: Next, then: Next) -> Next:
     return Next(then.commit, True, forward, counts, (*first.waiting, *then.waiting), aside, moved)
 
 
-def _build(session: Session, head: ObjectId, chosen: _Choice, message: str) -> Next:
+def merged_all(
+    session: Session, head: ObjectId, sides: Sequence[Theirs], said: Rules, prefer: Mapping[Theirs, str | None]
+) -> Merged:
+    """The merge of several branches, whether or not they bring something, without a commit."""
+    chosen = _Choice(session, head, said)
+    for theirs in sides:
+        chosen.consider(theirs, prefer.get(theirs), always=True)
+    return _merged(session, head, chosen)
+
+
+def _merged(session: Session, head: ObjectId, chosen: _Choice) -> Merged:
     ours = session.commits.tree(head)
     origin = Origin(session.repo.branch, head, "", session.now())
     known = provenance(session)
@@ -198,8 +214,13 @@ def _build(session: Session, head: ObjectId, chosen: _Choice, message: str) -> N
     with scratch_folder(session.repo.tmp) as folder:
         scratch = OverlayObjectStore(ScratchObjectStore(folder), session.merge_store, sparing=False)
         result = merge_many(scratch, session.engine, ours, origin, chosen.incoming, trace, session.progress)
+    sides = [(one.base, one.theirs, one.origin) for one in chosen.incoming]
+    return accepted(session, chosen.said, ours, result, sides)
+
+
+def _build(session: Session, head: ObjectId, chosen: _Choice, message: str) -> Next:
+    result = _merged(session, head, chosen)
     said, commits = chosen.said, [theirs.commit for theirs in chosen.sides]
-    result = accepted(session, said, ours, result, [(one.base, one.theirs, one.origin) for one in chosen.incoming])
     rules.tell_contradictions(session, said)
     policy = rules.named(session, said, head, *commits)
     parents = (Parent(head, session.repo.branch), *(Parent(t.commit, t.branch) for t in chosen.sides))

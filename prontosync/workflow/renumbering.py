@@ -54,7 +54,7 @@ def rekeyed(session: Session, base: Tree, merging: Merging, said: Rules, takes: 
     """Both sides of a merge (``merging``: ours, then theirs) under the keys that either knows of; ``base`` is so
     already. ``choose``: what collides gets new keys, where ``said`` has a rule for it."""
     ours, theirs = merging.main, merging.other
-    following = Following(session.ancestry, session.merge_store, session.engine)
+    following = Following(session.ancestry, session.merge_store, session.cached_store, session.engine)
     mine = following.follow(Version(session.commits.tree(ours), [ours]), [theirs])
     other = following.follow(Version(session.commits.tree(theirs), [theirs]), [ours], takes)
     keys = _told(session, mine)
@@ -121,12 +121,17 @@ class _Collisions:
 
     def _moved(self, sides: Rekeyed, moves: Sequence[Move]) -> Rekeyed:
         ours, theirs = self.merging.main, self.merging.other
-        tips = self.session.ancestry.merge_bases([ours], theirs)
+
+        def moved(tree: Tree, *tips: ObjectId, wanted: Takes = lambda name: True) -> Tree:
+            version = Version(tree, tips, self.following.lacking(tips, [ours, theirs]))
+            return self.following.moved(version, self.merging, moves, wanted).tree
+
+        common = self.session.ancestry.merge_bases([ours], theirs)
         return replace(
             sides,
-            base=self.following.moved(Version(sides.base, tips), self.merging, moves, self.takes).tree,
-            ours=self.following.moved(Version(sides.ours, [ours]), self.merging, moves).tree,
-            theirs=self.following.moved(Version(sides.theirs, [theirs]), self.merging, moves, self.takes).tree,
+            base=moved(sides.base, *common, wanted=self.takes),
+            ours=moved(sides.ours, ours),
+            theirs=moved(sides.theirs, theirs, wanted=self.takes),
         )
 
     def _movable(self, sides: Rekeyed, name: str, schema: TableSchema) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prontosync.disk.config import ConfigError, TableConfig, located
 from prontosync.disk.files import free_bytes
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from prontosync.history.policies import Writer
     from prontosync.sources.contract import Source
     from prontosync.sources.survey import Selection
+    from prontosync.workflow.decided import Account
 
 
 class NoSource(NotFound):
@@ -50,8 +51,8 @@ class NoHead(NotFound):
 @dataclass(frozen=True)
 class World:
     """What comes from outside: the folder that relative paths start from, the clock (aware, UTC), who is at work, their
-    home, who hears notes for people, and who is told how far long work is. ``machine_ns`` is the time that files are
-    stamped with, in ns since 1970, whatever the clock was set to."""
+    home, who hears notes for people and of events (``workflow.notify``), and who is told how far long work is.
+    ``machine_ns`` is the time that files are stamped with, in ns since 1970, whatever the clock was set to."""
 
     folder: Path
     clock: Callable[[], datetime.datetime]
@@ -59,6 +60,7 @@ class World:
     home: Path | None = None
     user: str | None = None
     note: Callable[[str], None] = lambda text: None
+    notify: Callable[[str, Mapping[str, Any]], None] = lambda event, details: None
     progress: Progress = SILENT
     machine_ns: Callable[[], int] = lambda: 0
 
@@ -67,9 +69,10 @@ class Session:
     """The repository that one command works on. Closing it closes the engine and keeps what was learnt of the history.
 
     ``engine`` is for callers that work on several repositories; they close it themselves. ``with_schema`` tells an
-    apply to bring the live database's definitions to what the branch has."""
+    apply to bring the live database's definitions to what the branch has. ``account`` hears what a merge decides."""
 
     with_schema = False
+    account: Account | None = None
 
     def __init__(self, repo: Repository, world: World, engine: Engine | None = None) -> None:
         self.repo, self.world, self._given = repo, world, engine
@@ -194,10 +197,12 @@ class Session:
         """The rules of this run's merge, or else those in force at the head."""
         from prontosync.workflow.rules import in_force
 
+        if self.said is not None:
+            return self.said
         head = self.head()
-        if self.said is None and head not in self._said:
+        if head not in self._said:
             self._said = {head: in_force(self, head)}
-        return self.said or self._said[head]
+        return self._said[head]
 
     def bases(self) -> Bases:
         from prontosync.history.bases import Bases

@@ -19,6 +19,7 @@ from prontosync.workflow.capture import Capture, prune
 from prontosync.workflow.live import AsLive, HoldsTill, LiveReader, LiveTree, keep_pins
 from prontosync.workflow.rules import after_edit
 from prontosync.workflow.session import Session
+from prontosync.workflow.standing import orphans_of
 
 if TYPE_CHECKING:
     from prontosync.history.captured_rows import Missed
@@ -80,6 +81,8 @@ def take_snapshot(
     except HoldsTill:
         taken = _read(session, options, brief=False)
     # Where values are yet to be written, the database is to be read again however it looks.
+    if taken.commit is not None:
+        orphans_of(session, taken.commit)  # counted while rows are at hand, so that ``status`` need not
     seen.remember(session, None if taken.as_live else look, taken.head, taken.left_out)
     prune(session)
     return taken

@@ -6,17 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from prontosync.disk.notes import OrphanNote
 from prontosync.errors import ProntoError
 from prontosync.model.ids import ObjectId
 from prontosync.model.names import RefName
 from prontosync.model.objects import Changes
 from prontosync.sources.contract import LeftOut
 from prontosync.workflow import rules
-from prontosync.workflow.live import conflict_count
 from prontosync.workflow.merge import branch_of, brings_nothing
 from prontosync.workflow.remotes import remotes_for_push
 from prontosync.workflow.session import Session
 from prontosync.workflow.snapshot import check_copy
+from prontosync.workflow.standing import OpenCount, open_counts, orphans_of
 from prontosync.workflow.states import LiveState, live_state, remote_branches
 from prontosync.workflow.versions import Aside, Carried, asides, carried
 
@@ -58,6 +59,8 @@ class Status:
     trouble: tuple[ProntoError, ...] = ()
     carried: Mapping[str, Carried] = field(default_factory=dict)
     asides: tuple[Aside, ...] = ()
+    open: tuple[OpenCount, ...] = ()
+    orphans: tuple[OrphanNote, ...] = ()
 
     @property
     def differs(self) -> bool:
@@ -76,10 +79,11 @@ def status(session: Session) -> Status:
     """Read the live database against the branch; nothing is changed. Raises what reading it raises (11, 17, 18)."""
     head, branch = session.head(), session.repo.branch
     other, upstream = _other(session, head), _upstream(session, head)
+    opened = open_counts(session, session.commits.tree(head)) if head else ()
     known = Status(
         branch,
         head,
-        conflict_count(session, session.commits.tree(head)) if head else 0,
+        sum(one.number for one in opened),
         other.ahead if other else _unpushed(session, head),
         other.behind if other else 0,
         other,
@@ -88,6 +92,8 @@ def status(session: Session) -> Status:
         session.source is not None,
         tuple(sorted(session.repo.config.remotes)),
         asides=tuple(asides(session, head)) if head else (),
+        open=opened,
+        orphans=orphans_of(session, head) if head else (),
     )
     if session.source is None:
         return replace(known, trouble=_rules_trouble(session))

@@ -142,7 +142,7 @@ def _build(session: Session, head: ObjectId, inverse: _Inverse, part: Part) -> N
 
 def _followed(session: Session, head: ObjectId, inverse: _Inverse) -> _Inverse:
     """The same under the keys that rows have now: a row that got another one keeps it, whatever is taken back."""
-    following = Following(session.ancestry, session.merge_store, session.engine)
+    following = Following(session.ancestry, session.merge_store, session.cached_store, session.engine)
     after, before = inverse.commits
     base = following.follow(Version(inverse.base, [after]), [head]).tree
     tips = [before] if before is not None else []

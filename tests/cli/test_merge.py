@@ -349,6 +349,7 @@ def test_a_row_is_deleted_by_decision(row_dispute: Chain) -> None:
 
 def test_revert_takes_back_and_loses_nothing_newer(chain: Chain) -> None:
     chain.sql("store-012", "UPDATE product SET price = 1 WHERE product_id IN (100, 101)")
+    assert chain.run("store-012", "config", "set", "table.product.columns.price", "none").returncode == 0
     wrong = json.loads(chain.run("store-012", "sync", "--json").stdout)["snapshot"]["commit"]
     chain.sql("store-012", "UPDATE product SET price = 2 WHERE product_id = 101")
     chain.sql("store-012", "INSERT INTO ticket VALUES ('T-1', 12, '2026-11-24 10:00:00', NULL, 5)")

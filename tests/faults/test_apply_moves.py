@@ -37,11 +37,11 @@ class Interrupted:
     def __getattr__(self, name: str) -> object:
         return getattr(self._source, name)
 
-    def apply(self, changes: Sequence[RowChanges], note: StateRow, before_commit: Any = None) -> object:
+    def apply(self, changes: Sequence[RowChanges], note: StateRow, *more: Any, **named: Any) -> object:
         if self.left:
             self.left -= 1
             self._action()
-        return self._source.apply(changes, note, before_commit)
+        return self._source.apply(changes, note, *more, **named)
 
 
 @contextmanager

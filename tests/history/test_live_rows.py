@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from prontosync.history.carried import plain_columns
 from prontosync.history.disputes import Dispute, Disputes, Origin, name_order, rows_by_key
 from prontosync.history.live_rows import DisputedRows, KeyChanged, live_delta
+from prontosync.history.marks import Mark
 from prontosync.history.sets import Cells, Rows, State, is_settled, settled, shown_row
 from prontosync.model.schema import Column, TableSchema
 from prontosync.model.values import Row
@@ -169,3 +170,16 @@ def test_a_key_that_changes_under_a_dispute_is_refused(keeper: Keeper) -> None:
         with pytest.raises(KeyChanged) as changed:
             DisputedRows(keeper.engine, disputes, None, ORIGIN, plain_columns(schema))
         assert changed.value.exit == 18
+
+
+def test_a_held_row_that_is_not_live_is_shown_as_it_was_until_the_till_edits_it(keeper: Keeper) -> None:
+    shown = (1, 0, None, "a")
+    intent = Rows(frozenset([shown, (2, 0, None, "b"), None]))
+    disputes = Disputes(SCHEMA, {(0,): Dispute(intent, mark=Mark("unique", "because"), shown=shown)})
+    reading = DisputedRows(keeper.engine, disputes, {(0,): None}, ORIGIN, SCHEMA)
+    assert [row for batch in reading.rows([]) for row in _rows(batch)] == [shown]
+    assert reading.disputes.rows[(0,)].held
+    own = (5, 0, None, "c")
+    live = as_table(SCHEMA, [own]).to_batches()
+    reading = DisputedRows(keeper.engine, disputes, {(0,): None}, ORIGIN, SCHEMA)
+    assert [row for batch in reading.rows(live) for row in _rows(batch)] == [own]

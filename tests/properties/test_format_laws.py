@@ -17,7 +17,7 @@ from prontosync.disk.objects import FolderObjectStore, MemoryObjectStore
 from prontosync.engine.connection import Engine
 from prontosync.errors import Damaged, RepositoryError, Unfit
 from prontosync.history.disputes import UNKNOWN, Disputes
-from prontosync.history.merge_table import TableSide, merge_table
+from prontosync.history.merge_table import TableSide, Terms, merge_table
 from prontosync.model.changes import CHANGE, DELETE, UPSERT
 from prontosync.model.ids import ObjectName, object_id
 from prontosync.model.objects import Changes, TableState
@@ -176,7 +176,7 @@ class TestChains:
     def _merged(self, chain: list[tuple[StoredTable, pa.Table]], rng: random.Random) -> StoredTable | None:
         """A merge of any two states over any third."""
         base, ours, theirs = (TableSide(rng.choice(chain)[0], Disputes(chain[0][0].schema), UNKNOWN) for _ in range(3))
-        found = merge_table(ORACLE, base, ours, theirs, frozenset(), "theirs")
+        found = merge_table(ORACLE, base, ours, theirs, Terms(prefer="theirs"))
         return StoredTable(base.table.store, base.table.engine, "t", found.state) if found else None
 
     def _next(

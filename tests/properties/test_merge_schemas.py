@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from prontosync.engine.arrow import arrow_type
 from prontosync.history.commits import Tree
 from prontosync.history.disputes import Origin, read_disputes, rows_by_key
-from prontosync.history.merge import Merged, Rules, Sides, merge_trees
+from prontosync.history.merge import Merged, MergeTerms, Sides, merge_trees
 from prontosync.history.sets import Cells, Rows
 from prontosync.model.lattice import joined_type
 from prontosync.model.schema import Column, TableSchema
@@ -92,7 +92,7 @@ def _turned(case: Case) -> Case:
 def _merged(keeper: Keeper, case: Case) -> Merged:
     base = Tree() if case.base is None else _tree(keeper, case.base, case.columns[0])
     ours, theirs = _tree(keeper, case.ours, case.columns[1]), _tree(keeper, case.theirs, case.columns[2])
-    return merge_trees(keeper.store, keeper.engine, Sides(base, ours, theirs, OURS, THEIRS), Rules())
+    return merge_trees(keeper.store, keeper.engine, Sides(base, ours, theirs, OURS, THEIRS), MergeTerms())
 
 
 def _tree(keeper: Keeper, state: State, columns: tuple[str, ...]) -> Tree:

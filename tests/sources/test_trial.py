@@ -206,7 +206,6 @@ def test_nothing_is_tried_where_nothing_can_be_refused() -> None:
         "CREATE TABLE t AS WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT sum(x) AS id FROM c",
         "CREATE TABLE t (id INTEGER PRIMARY KEY, qty CHECK (qty > 0), sku, note); ATTACH '/tmp/x' AS y",
         "CREATE TABLE u (id INTEGER PRIMARY KEY, qty CHECK (qty > 0), sku, note)",
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, sku CHECK (sku > 0), note)",
         "CREATE TABLE t (id INTEGER PRIMARY KEY, qty CHECK (qty > 0), sku, note, _ps_number)",
         "CREATE VIRTUAL TABLE t USING fts5(id, qty, sku, note)",
         "CREATE TRIGGER t AFTER INSERT ON x BEGIN SELECT 1; END",

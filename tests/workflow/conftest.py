@@ -28,7 +28,7 @@ def chain(tmp_path: Path, engine: Engine, tmp_path_factory: pytest.TempPathFacto
     """Head office, and stores with the same start, as these statements make their databases."""
 
     def make(stores: int, *statements: str) -> Chain:
-        names = ("one", "two")[:stores]
+        names = ("one", "two", "three")[:stores]
         wanted = (names, statements or (ITEM, ROWS))
         if wanted not in _templates:
             top = tmp_path_factory.mktemp("chain") / "town"

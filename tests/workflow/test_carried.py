@@ -58,6 +58,7 @@ def test_many_rows_stream_and_reuse_what_did_not_change(town: Town) -> None:
 def test_a_column_that_ends_by_rule_leaves_the_branch_and_is_not_read(town: Town) -> None:
     one = town.store("one", WIDE, ROWS)
     one.snapshot()
+    one.unset("store.upstream")
     one.set("table.item.dropped", '["ean"]')
     one.snapshot()
     assert rows(one) == [(1, "boot", 10), (2, "clog", 20), (3, "pump", 30)]

@@ -195,6 +195,7 @@ def test_a_schema_that_changes_under_an_open_conflict_keeps_what_both_have(chain
     assert len(one.disputes()) == 2
     assert [column.name for column in _columns(one)] == ["id", "price", "colour", "name"]
     assert _columns(one)[0] == Column("id", "int64")
+    one.unset("store.upstream")
     one.set("table.item.dropped", '["name"]')
     one.snapshot()
     assert len(one.disputes()) == 1

@@ -39,8 +39,8 @@ def run(place: Place, *statements: str) -> None:
             db.execute(statement)
 
 
-def shop(chain: Make, rule: str = "store", *statements: str) -> Chain:
-    office, stores = chain(2, *(statements or SHOP))
+def shop(chain: Make, rule: str = "store", number: int = 2) -> Chain:
+    office, stores = chain(number, *SHOP)
     office.set("table.customers.renumber", rule)
     for place in (office, *stores):
         place.set("table.tickets.flow", "own")
@@ -209,14 +209,7 @@ def test_undo_at_the_store_keeps_its_own_customer(chain: Make) -> None:
 
 
 def test_three_places_take_it_in_any_order(chain: Make) -> None:
-    office, (one, two) = shop(chain)
-    three, _ = office.town.clone("three", *SHOP, branch="main")
-    with three.session() as session:
-        session.advance(session.repo.branch.__class__("stores/three"), session.need_head())
-        session.repo.set_branch(session.repo.branch.__class__("stores/three"))
-    three.set("store.branch", "stores/three")
-    three.set("store.upstream", "hub/main")
-    three.set("table.tickets.flow", "own")
+    office, (one, two, three) = shop(chain, "store", 3)
     for place, name in ((one, "Ana"), (two, "Luis"), (three, "Mia")):
         customer(place, 501, name)
     for place in (three, office, one, office, two):
@@ -228,6 +221,23 @@ def test_three_places_take_it_in_any_order(chain: Make) -> None:
         assert not place.disputes("customers")
     assert names(one) == names(two) == names(three)
     assert sorted(names(one).values()) == ["Ana", "Luis", "Mia", "Zoe"]
+
+
+@pytest.mark.parametrize("rule", ["store", "main"])
+def test_a_row_that_a_third_store_has_in_dispute_is_not_the_one_that_moved(chain: Make, rule: str) -> None:
+    office, (one, two, three) = shop(chain, rule, 3)
+    customer(one, 501, "Ana")
+    customer(two, 501, "Luis")
+    customer(three, 501, "Mia")
+    for place in (three, office, one, two):
+        place.sync()
+    sell(two, 501, "Luis")
+    assert len(one.disputes("customers")) == len(two.disputes("customers")) == 1
+    rest([one, two, three, office])
+    for place in (one, two, three):
+        right(place)
+        assert sorted(names(place).values()) == ["Ana", "Luis", "Mia", "Zoe"]
+        assert not place.disputes("customers")
 
 
 def test_text_keys_and_composite_keys(chain: Make) -> None:
@@ -294,9 +304,9 @@ class Day:
 @pytest.mark.parametrize("rule", ["store", "main"])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_whatever_the_order_every_ticket_is_that_of_its_customer(chain: Make, rule: str, seed: int) -> None:
-    office, stores = shop(chain, rule)
+    office, stores = shop(chain, rule, 3)
     day = Day(seed, office, stores)
-    for _ in range(24):
+    for _ in range(30):
         day.event()
     rest([*stores, office])
     for place in stores:
@@ -360,11 +370,11 @@ def test_a_sale_during_the_sync_is_written_by_the_next_try(chain: Make, monkeypa
         source = session.need_source()
         apply, late = source.apply, ["UPDATE customers SET email = 'late@' WHERE id = 501"]
 
-        def busy(*args: Any) -> Any:
+        def busy(*args: Any, **options: Any) -> Any:
             if late:
                 sell(two, 501, "Luis")
                 run(two, late.pop())
-            return apply(*args)
+            return apply(*args, **options)
 
         monkeypatch.setattr(source, "apply", busy)
         from prontosync.workflow.pull import sync
