@@ -19,6 +19,10 @@ ID_DIGITS = 12
 HERE = "ours"
 """In place of a branch: what this place shows while another row is held."""
 
+PLAIN = ("", "cell", "row")
+"""What candidates are of that nothing but their difference puts in dispute. A side that merely still has one of them
+says no more, and takes nothing from what another says."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -107,7 +111,7 @@ def _conflict(
         table=table,
         schema=schema,
         key=key,
-        kind=next((o.kind for o in origins if o.kind), "row" if column is None else "cell"),
+        kind=next((o.kind for o in origins if o.kind not in PLAIN), "row" if column is None else "cell"),
         column=column,
         choices=tuple(Choice(c.value, c.origins) for c in found),
         row=row,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from prontosync.disk.objects import ObjectStore
 from prontosync.engine.connection import Engine
@@ -74,9 +75,9 @@ class Holding:
         """``merged`` with rows held so that it breaks nothing that ``before``, which is shown now, does not break."""
         touched = [name for name in before.tables if name in merged.tables and _touched(before, merged, name)]
         held = [name for name in (*merged.conflicts, *self._refusals) if name in before.tables and name not in touched]
-        tables = {name: _Table(self._stored(before, name), self._stored(merged, name), merged) for name in touched}
+        tables = {name: self._table(before, merged, name) for name in touched}
         for name in held:
-            table = _Table(self._stored(before, name), self._stored(merged, name), merged)
+            table = self._table(before, merged, name)
             if table.held or self._refusals.get(name):
                 tables[name] = table
         if not tables:
@@ -110,7 +111,7 @@ class Holding:
     ) -> Held:
         states, conflicts, counts = dict(merged.tables), dict(merged.conflicts), dict[str, int]()
         for name in sorted(tables.keys() | found.keys()):
-            table = tables.get(name) or _Table(self._stored(before, name), self._stored(merged, name), merged)
+            table = tables.get(name) or self._table(before, merged, name)
             marks = self._marks(table, name, found.get(name, {}), brought)
             states[name], disputes = table.settled(marks)
             counts[name] = sum(key not in table.old_holds for key in marks)
@@ -124,15 +125,20 @@ class Holding:
 
     def _marks(self, table: _Table, name: str, found: Mapping[Key, Breach], brought: Brought) -> dict[Key, Mark]:
         intents = {key: shown_row(table.disputes.state(key, table.row(key)), table.order) for key in found}
-        fresh = {key: row for key, row in intents.items() if key not in table.old_marks}
+        known = {key: table.old_holds[key] for key in found if key in table.old_holds}
+        same = {key for key, old in known.items() if shown_row(old.state, table.order) == intents[key]}
+        fresh = {key: row for key, row in intents.items() if key not in same}
         origins = brought(name, fresh) if fresh else {}
         marks = {}
         for key, breach in found.items():
-            old = table.old_marks.get(key)
-            origin = origins.get(key, UNKNOWN)
-            branch, commit = (old.branch, old.commit) if old else (origin.branch, origin.commit)
-            marks[key] = Mark(breach.kind, breach.detail, branch, commit, old.since if old else self._now)
+            old = known[key].mark if key in known else None
+            origin = old if old is not None and key in same else origins.get(key, UNKNOWN)
+            since = old.since if old is not None else self._now
+            marks[key] = Mark(breach.kind, breach.detail, origin.branch, origin.commit, since)
         return marks
+
+    def _table(self, before: Tree, merged: Tree, name: str) -> _Table:
+        return _Table(self._stored(before, name), self._stored(merged, name), before, merged)
 
     def _stored(self, tree: Tree, name: str) -> StoredTable:
         return StoredTable(self._store, self._engine, name, tree.tables[name])
@@ -141,14 +147,19 @@ class Holding:
 class _Table:
     """One table of a merge: as it is shown, as it was merged, and the rows that are to be tried."""
 
-    def __init__(self, before: StoredTable, merged: StoredTable, tree: Tree) -> None:
+    def __init__(self, before: StoredTable, merged: StoredTable, old: Tree, tree: Tree) -> None:
         self.before, self.merged = before, merged
+        self._old = old.conflicts.get(before.name)
         self.disputes = read_disputes(merged, tree.conflicts.get(merged.name))
         self.order = name_order(merged.schema)
         self.held = {key: dispute for key, dispute in self.disputes.rows.items() if dispute.held}
-        self.old_marks = {key: dispute.mark for key, dispute in self.held.items() if dispute.mark is not None}
-        self.old_holds = set(self.old_marks)
         self._rows: dict[Key, Row] = {}
+
+    @cached_property
+    def old_holds(self) -> dict[Key, Dispute]:
+        """The rows that were held before the merge, which forgets those that it touches, and those that it left so."""
+        known = read_disputes(self.before, self._old).rows if self._old else {}
+        return {key: dispute for key, dispute in known.items() if dispute.held} | self.held
 
     def tried(self, refused: Iterable[Key]) -> StoredTable:
         """The merged table with every held row as it is intended, and every refused one as it is shown now."""

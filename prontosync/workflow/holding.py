@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from prontosync.history.commits import Tree
 from prontosync.history.constraints import Breach
-from prontosync.history.disputes import Key, Origin, keys_table, rows_by_key
+from prontosync.history.disputes import Dispute, Disputes, Key, Origin, keys_table, rows_by_key
 from prontosync.history.holds import Brought, Held, Holding
 from prontosync.history.merge import Counts, Merged
+from prontosync.history.sets import state_of
+from prontosync.model.ids import ObjectId
 from prontosync.model.values import Row, canonical
 from prontosync.sources.contract import ConstraintBroken
 from prontosync.sources.trial import SqliteTrial
 from prontosync.tables.reader import StoredTable
+from prontosync.workflow.live import table_disputes
+from prontosync.workflow.merge import provenance
 from prontosync.workflow.rules import flow, in_force
 from prontosync.workflow.session import Session
 
@@ -56,17 +61,46 @@ def refuse(session: Session, error: ConstraintBroken) -> bool:
 def _brought(session: Session, sides: Sequence[tuple[Tree, Origin]]) -> Brought:
     def brought(name: str, rows: Mapping[Key, Row | None]) -> Mapping[Key, Origin]:
         found: dict[Key, Origin] = {}
+        alike: dict[Key, Origin] = {}
         for tree, origin in sides:
-            state = tree.tables.get(name)
-            left = [key for key in rows if key not in found]
-            if state is None or not left:
-                continue
-            table = StoredTable(session.merge_store, session.engine, name, state)
-            there = rows_by_key(table.schema, table.rows_at(keys_table(table.schema, left)))
-            found |= {key: origin for key in left if _alike(there.get(key), rows[key])}
-        return found or (dict.fromkeys(rows, sides[-1][1]) if sides else {})
+            left = {key: row for key, row in rows.items() if key not in found}
+            if left and name in tree.tables:
+                found |= _of_side(session, tree, origin, name, left, alike)
+        return dict.fromkeys(rows, sides[-1][1]) | alike | found if sides else {}
 
     return brought
+
+
+def _of_side(
+    session: Session,
+    tree: Tree,
+    origin: Origin,
+    name: str,
+    rows: Mapping[Key, Row | None],
+    alike: dict[Key, Origin],
+) -> dict[Key, Origin]:
+    """Those rows that a side intends: held there for another branch's sake, or shown there since some commit. Those
+    with which a side agrees in part are noted in ``alike``: the side's cells are in them."""
+    table = StoredTable(session.merge_store, session.engine, name, tree.tables[name])
+    disputes = table_disputes(session, tree, name)
+    there = rows_by_key(table.schema, table.rows_at(keys_table(table.schema, rows)).select(table.schema.names))
+    found: dict[Key, Origin] = {}
+    shown: dict[Key, Dispute] = {}
+    for key, row in rows.items():
+        mark = disputes.rows[key].mark if key in disputes.rows else None
+        if mark is not None and disputes.state(key, there.get(key)) == state_of(row):
+            found[key] = origin._replace(branch=mark.branch, commit=mark.commit)
+        elif _same(there.get(key), row):
+            shown[key] = Dispute(state_of(row), {(None, row): [origin]})
+        elif _alike(there.get(key), row):
+            alike.setdefault(key, origin)
+    provenance(session).refine(name, Disputes(table.schema, shown), {ObjectId(origin.commit)})
+    return found | {key: dispute.origins[None, rows[key]][0] for key, dispute in shown.items()}
+
+
+def _same(row: Row | None, wanted: Row | None) -> bool:
+    """Whether a side has a row; columns may stand in another order."""
+    return row == wanted or (row is not None and wanted is not None and Counter(row) == Counter(wanted))
 
 
 def _alike(row: Row | None, wanted: Row | None) -> bool:

@@ -46,6 +46,13 @@ def test_two_members_with_one_card_each_stay_where_they_were_made(chain: Make) -
     (conflict,) = held(office, "member")
     assert (conflict.kind, conflict.column) == ("unique", None)
     assert "card" in conflict.detail
+    assert [held(place, "member")[0].choices[0].branches for place in (one, two)] == [("stores/two",), ("stores/one",)]
+    since = [held(place, "member")[0].since for place in (one, two, office)]
+    run(one, "UPDATE member SET name = 'Bee' WHERE id = 2")
+    rest([one, two, office])
+    assert [held(place, "member")[0].since for place in (one, two, office)] == since
+    run(one, "UPDATE member SET name = 'Bea' WHERE id = 2")
+    rest([one, two, office])
     run(two, "UPDATE member SET card = 'C' WHERE id = 3")
     rest([one, two, office])
     expected = [(1, "A", "Anna"), (2, "B", "Bea"), (3, "C", "Bo")]
@@ -94,7 +101,7 @@ def test_a_row_that_live_rows_refer_to_is_not_deleted(chain: Make) -> None:
     assert [(c.kind, c.key) for c in held(two, "member")] == [("foreign-key", (2,))]
     assert [(c.kind, c.key) for c in held(one, "visit")] == [("foreign-key", (1,))]
     with two.session() as session, pytest.raises(StillBroken, match="visit"):
-        resolve(session, one_row("member", "2", None, take("main", "stores/two")))
+        resolve(session, one_row("member", "2", None, take("stores/one", "stores/two")))
     with two.session() as session:
         resolve(session, one_row("member", "2", None, take("ours", "stores/two")))
     rest([one, two, office])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -100,3 +102,88 @@ def test_an_invariant_that_cannot_be_asked_blocks_nothing(shops: Chain) -> None:
     sell(one, 1)
     rest([one, two, office])
     assert two.live("stock")[0] == (1, 0, "boot")
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "merging.md"
+SAMPLES = {
+    "stock": (
+        "CREATE TABLE stock (store_id TEXT, product_id INTEGER, on_hand INTEGER, PRIMARY KEY (store_id, product_id))",
+        "INSERT INTO stock VALUES ('012', 1, 1), ('012', 2, 5)",
+    ),
+    "receipts": (
+        "CREATE TABLE receipt (receipt_id TEXT PRIMARY KEY, store_id TEXT, number INTEGER)",
+        "INSERT INTO receipt VALUES ('a', '012', 1), ('b', '007', 1)",
+    ),
+    "cash": (
+        "CREATE TABLE cash_day (store_id TEXT, day DATE, total INTEGER, PRIMARY KEY (store_id, day))",
+        "CREATE TABLE payment (payment_id TEXT PRIMARY KEY, store_id TEXT, day DATE, amount INTEGER)",
+        "INSERT INTO cash_day VALUES ('012', '2026-11-23', 50), ('012', '2026-11-24', 0)",
+        "INSERT INTO payment VALUES ('a', '012', '2026-11-23', 50)",
+    ),
+}
+
+
+def _sampled(chain: Make, name: str) -> Chain:
+    """Stores with the tables of a sample in the guide, and head office with its invariant."""
+    found = re.search(rf"<!-- sample: {name} -->\n```toml\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    assert found
+    office, stores = chain(2, *SAMPLES[name])
+    if name == "stock":
+        office.set("table.stock.columns.on_hand", "sum")
+    config = office.top / "prontosync.toml"
+    config.write_text(config.read_text() + "\n" + found[1])
+    office.commit_rules()
+    rest([*stores, office])
+    return office, stores
+
+
+def test_the_guide_s_sample_for_stock(chain: Make) -> None:
+    office, (one, two) = _sampled(chain, "stock")
+    for place in (one, two):
+        place.sql("UPDATE stock SET on_hand = on_hand - 1")
+    rest([one, two, office])
+    for place in (one, two, office):
+        assert [(c.key, c.kind) for c in marks(place)] == [(("012", 1), "invariant")]
+    assert one.live("stock") == two.live("stock") == [("012", 1, -1), ("012", 2, 3)]
+
+
+def test_the_guide_s_sample_for_receipt_numbers(chain: Make) -> None:
+    office, (one, two) = _sampled(chain, "receipts")
+    one.sql("INSERT INTO receipt VALUES ('c', '012', 2)", "INSERT INTO receipt VALUES ('e', '012', 3)")
+    two.sql("INSERT INTO receipt VALUES ('d', '012', 2)", "INSERT INTO receipt VALUES ('f', '007', 3)")
+    rest([one, two, office])
+    for place in (one, two, office):
+        found = list(conflicts_of("receipt", place.disputes("receipt")))
+        assert [(c.key, c.kind, c.detail) for c in found] == [
+            (("c",), "invariant", "receipt-numbers"),
+            (("d",), "invariant", "receipt-numbers"),
+        ]
+    one.sql("UPDATE receipt SET number = 4 WHERE receipt_id = 'c'")
+    rest([one, two, office])
+    assert not any(place.disputes("receipt").rows for place in (one, two, office))
+
+
+def test_the_guide_s_sample_for_cash_totals(chain: Make) -> None:
+    office, (one, two) = _sampled(chain, "cash")
+    for place, key, total in ((one, "b", 10), (two, "c", 20)):
+        place.sql(
+            f"INSERT INTO payment VALUES ('{key}', '012', '2026-11-24', {total})",
+            f"UPDATE cash_day SET total = {total} WHERE day = '2026-11-24'",
+        )
+        place.snapshot()
+        place.push()
+    office.fetch()
+    office.merge("hub/stores/one")
+    with pytest.raises(InvariantBroken, match='"cash-totals" would be broken in table "cash_day"'):
+        office.merge("hub/stores/two")
+    two.sql("UPDATE payment SET day = '2026-11-25' WHERE payment_id = 'c'")
+    two.sql(
+        "UPDATE cash_day SET total = 0 WHERE day = '2026-11-24'",
+        "INSERT INTO cash_day VALUES ('012', '2026-11-25', 20)",
+    )
+    two.snapshot()
+    two.push()
+    office.fetch()
+    office.merge("hub/stores/two")
+    assert ("012", "2026-11-25", 20) in two.live("cash_day")
+    assert len(office.rows("cash_day")) == 3
