@@ -114,8 +114,11 @@ def marks(one: OpenConflict, choice: Choice) -> list[str]:
 def notes(one: OpenConflict) -> Iterator[str]:
     """Lines that say of a conflict what its candidates do not; escaped, whole."""
     from prontosync.history.conflicts import hint
+    from prontosync.history.marks import INVARIANT
 
-    if one.conflict.detail:
+    if one.conflict.kind == INVARIANT:
+        yield escape(f'invariant "{one.conflict.detail}" does not hold; to see it: prontosync rules')
+    elif one.conflict.detail:
         yield escape(one.conflict.detail)
     if (way_out := hint(one.conflict)) is not None:
         yield escape(way_out)
@@ -165,6 +168,10 @@ def counts_by_kind(found: Iterable[OpenConflict]) -> Counter[tuple[str, str]]:
 
 
 def _origin(choice: Choice) -> str:
+    from prontosync.history.conflicts import HERE
+
+    if any(origin.branch == HERE for origin in choice.origins):
+        return "what is here now"
     return escape(", ".join(f"{o.branch or 'unknown'} ({o.commit[:_COMMIT] or '?'})" for o in choice.origins))
 
 

@@ -25,6 +25,7 @@ from prontosync.workflow.live import table_disputes
 from prontosync.workflow.session import Session
 
 _MIN_HEX = 8
+_OTHERWISE = "write another row with --value, give it up with --take ours, or change first what is in its way"
 
 
 class NoConflict(NotFound):
@@ -134,7 +135,7 @@ def _accepted(session: Session, before: Tree, after: Tree, decisions: Sequence[D
             dispute = disputes.rows.get(one.key) if one.table == name else None
             if dispute is not None and dispute.mark is not None and dispute.held:
                 where = f'table "{name}", row ({key_to_text(one.key, disputes.schema)})'
-                raise StillBroken(f"{where} would break a constraint: {dispute.mark.detail}", "decide otherwise")
+                raise StillBroken(f"{where} would break a constraint: {dispute.mark.detail}", _OTHERWISE)
     return found
 
 
@@ -190,4 +191,4 @@ def _side(conflict: Conflict, wanted: str, own_branch: str) -> str:
 
 
 def _named(choice: Choice) -> str:
-    return " or ".join(f"{o.branch} ({o.commit[:12]})" for o in choice.origins)
+    return " or ".join(f"{o.branch} ({o.commit[:12]})" if o.commit else o.branch for o in choice.origins)
